@@ -1,0 +1,1 @@
+"""The public API of modctl: generated messages and stubs."""

@@ -1,0 +1,51 @@
+# Every target sets itself up: a Python 3.10 or newer, git and make are all that has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two at a time: the end-to-end tests start real servers and watch the clock.
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test check lint types proto-check bench proto test-docker test-pythons clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+environment:
+	@$(PYTHON) scripts/environment.py
+
+demo: environment ## start a small real fleet on this machine and walk through the main verbs
+	@$(BIN)/modctl demo --fast
+
+test: environment ## every test but those that need a Docker engine
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+check: lint types proto-check ## style, types, the API's lint, drift of the stubs, who imports whom
+	$(BIN)/python -m pytest -q tests/test_import_law.py
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: environment
+	$(BIN)/mypy agent client scripts
+
+proto-check: environment
+	$(BIN)/buf lint proto
+	$(BIN)/python scripts/stubs.py --check
+
+bench: environment ## measure what we promise about cost and speed
+	$(BIN)/python tests/bench/run.py
+
+proto: environment ## make the stubs from the .proto files
+	$(BIN)/python scripts/stubs.py
+
+test-docker: environment ## the same on containers with their own addresses
+	MODCTL_TEST_DOCKER=1 $(BIN)/python -m pytest -q -m docker tests/e2e $(PYTEST_ARGS)
+
+test-pythons: environment ## the tests on every Python 3.10-3.13 found, and with the oldest libraries
+	$(BIN)/python scripts/pythons.py
+
+clean: ## take away what was made here
+	rm -rf .venv .tools dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

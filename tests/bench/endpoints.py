@@ -1,4 +1,4 @@
-"""Many gateways' endpoints in one process: each lists 3,000 entries, one in fifty has another version of one of them."""
+"""Many gateways' endpoints in one process: each lists 3,000 entries, one in fifty has another version of one."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import Self
+
 HERE = Path(__file__).parent
 PYTHON = sys.executable
 
@@ -42,7 +44,8 @@ class Figure:
     def line(self) -> str:
         """The line as people read it."""
         verdict = "ok  " if self.holds else "OVER"
-        return f"{verdict} {self.name:<58} {self.value:>8.2f}{self.unit:<4} (at most {self.bound:g}{self.unit})  {self.detail}"
+        value, bound = f"{self.value:>8.2f}{self.unit:<4}", f"(at most {self.bound:g}{self.unit})"
+        return f"{verdict} {self.name:<58} {value} {bound}  {self.detail}"
 
 
 def in_turn(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[float, float, float]:
@@ -121,7 +124,7 @@ class Program:
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

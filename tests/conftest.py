@@ -1,0 +1,54 @@
+"""Fixtures of every test: a private place for sockets, so that no test sees another's agents or the user's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCKER = "MODCTL_TEST_DOCKER"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Containers are run only where asked for."""
+    if os.environ.get(DOCKER) == "1":
+        return
+    skip = pytest.mark.skip(reason=f"needs a Docker engine: `make test-docker` runs it ({DOCKER}=1)")
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A private directory whose path is short enough for unix sockets in it, which pytest's own is not."""
+    folder = tempfile.mkdtemp(
+        prefix="mc-", dir="/tmp"
+    )  # whatever TMPDIR says: 107 bytes is all a socket's path may have
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_modctl_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer's shell says about modctl must not decide a test."""
+    for name in [name for name in os.environ if name.startswith("MODCTL_") and not name.startswith("MODCTL_TEST_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def state_dir(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A MODCTL_STATE_DIR of this test's own, in the environment of what it starts."""
+    place = short_dir / "state"
+    place.mkdir(mode=0o700)
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(place))
+    return place

@@ -1,0 +1,1 @@
+"""What tests share: places, the product's own command line, and real services."""

@@ -121,10 +121,8 @@ def fresh_python(code: str) -> str:
 def loaded_by(*modules: str) -> set[str]:
     """What importing these adds to what an interpreter of this environment has loaded anyway."""
     imports = "\n".join(f"import {module}" for module in modules)
-    code = (
-        f"import sys, json\nbefore = set(sys.modules)\n{imports}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    return set(json.loads(fresh_python(code)))
+    code = f"import sys\nbefore = set(sys.modules)\n{imports}\nprint(*(sys.modules.keys() - before))"
+    return set(fresh_python(code).split())
 
 
 def modules_of(package: str) -> list[str]:

@@ -41,11 +41,15 @@ class PlaceError(OSError):
 
 
 def base_candidates(environ: Mapping[str, str] = os.environ, uid: int | None = None) -> list[str]:
-    """Absolute paths in which `<base>` may be, most wanted first, without duplicates."""
+    """Absolute paths in which `<base>` may be, most wanted first, without duplicates.
+
+    A MODCTL_STATE_DIR is the only one: who sets it says where, for the service and for the client alike, and sees
+    nobody else's.
+    """
     uid = os.getuid() if uid is None else uid
-    places: list[str] = []
     if state_dir := environ.get("MODCTL_STATE_DIR"):
-        places.append(os.path.abspath(state_dir))
+        return [os.path.abspath(state_dir)]
+    places: list[str] = []
     if runtime_dir := environ.get("XDG_RUNTIME_DIR"):
         places.append(os.path.join(os.path.abspath(runtime_dir), "modctl"))
     places.append(f"/run/user/{uid}/modctl")

@@ -21,4 +21,9 @@ def cost_cents(weight_g: int, country: str) -> int:
     if zone is None:
         raise NotServedError(f"nothing is sent to {country!r}")
     started_kg = max(1, -(-weight_g // 1000))
-    return started_kg * CENTS_PER_STARTED_KG[zone]
+    cents = started_kg * CENTS_PER_STARTED_KG[zone]
+    if zone != "home":
+        from fulfilment import customs  # most parcels stay at home: loaded when the first one does not
+
+        cents += customs.declaration_cents(country)
+    return cents

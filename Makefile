@@ -47,5 +47,5 @@ test-pythons: environment ## the tests on every Python 3.10-3.13 found, and with
 	$(BIN)/python scripts/pythons.py
 
 clean: ## take away what was made here
-	rm -rf .venv .tools dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools .certificates dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

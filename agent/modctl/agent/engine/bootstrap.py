@@ -1,0 +1,196 @@
+"""The only file that touches importlib._bootstrap and importlib._bootstrap_external.
+
+Everything private that modctl uses of the import system, on CPython 3.10 to 3.13:
+
+* `_load_unlocked(spec)` and `_exec(spec, module)`: each first import and each reload goes through these module globals.
+* `_gcd_import(name, package, level)`: what importlib.import_module calls.
+* `_module_locks`, `_ModuleLockManager` and the global import lock: who is importing what at this moment.
+
+`self_test()` says at start which of these work as known; what does not is done without.
+"""
+
+from __future__ import annotations
+
+import _imp
+import importlib.machinery
+import time
+from importlib import _bootstrap, _bootstrap_external  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.agent.engine.safe import instance_dict
+from modctl.agent.primitives import original
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+_sleep: Final[Callable[[float], None]] = original(time, "sleep")
+#: A lock object that is alive but owned by nobody is about to be taken, or is held in a stored traceback: so many looks
+#: tell one from the other.
+_LOOKS_AT_UNOWNED: Final = 25
+#: Import-system frames are taken out of tracebacks by this file name, so wrappers carry it too.
+_FROZEN_NAME: Final = "<frozen importlib._bootstrap>"
+
+SOURCE_LOADER: Final[type] = _bootstrap_external.SourceLoader
+BASIC_LOADER: Final[type] = _bootstrap_external._LoaderBasics
+NAMESPACE_LOADERS: Final[tuple[type, ...]] = tuple(
+    found
+    for name in ("NamespaceLoader", "_NamespaceLoader")
+    if (found := getattr(_bootstrap_external, name, None)) is not None
+)
+
+
+def disguise(function: Any) -> Any:
+    """Makes a wrapper's frame part of the import system's, so that tracebacks stay what they were."""
+    function.__code__ = function.__code__.replace(co_filename=_FROZEN_NAME)
+    return function
+
+
+def self_test() -> dict[str, bool]:
+    """Which of the private parts are as this file knows them."""
+
+    def arguments(name: str) -> tuple[str, ...]:
+        code = getattr(getattr(_bootstrap, name, None), "__code__", None)
+        return code.co_varnames[: code.co_argcount] if code is not None else ()
+
+    locks = isinstance(getattr(_bootstrap, "_module_locks", None), dict) and hasattr(_imp, "acquire_lock")
+    if locks:
+        probe = "modctl-self-test"
+        try:
+            with _bootstrap._ModuleLockManager(probe):
+                locks = _in_flight(probe) and not _in_flight(probe + "-other")
+            locks = locks and not _in_flight(probe)
+        except Exception:  # noqa: BLE001 - whatever it is, the private API is not the one that we know
+            locks = False
+    return {
+        "load": arguments("_load_unlocked") == ("spec",),
+        "exec": arguments("_exec") == ("spec", "module"),
+        "import_module": arguments("_gcd_import") == ("name", "package", "level"),
+        "locks": locks,
+    }
+
+
+class Patch:
+    """A module global of importlib._bootstrap replaced by a wrapper, and put back.
+
+    Where somebody else has wrapped ours meanwhile, putting back would cut theirs off: then ours stays and passes through.
+    """
+
+    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._make = make
+        self._original: Any = None
+        self._wrapper: Any = None
+
+    def attach(self) -> None:
+        """Puts the wrapper in; a second call does nothing."""
+        if self._wrapper is None:
+            self._original = getattr(_bootstrap, self._name)
+            self._wrapper = disguise(self._make(self._original))
+            setattr(_bootstrap, self._name, self._wrapper)
+
+    def detach(self) -> None:
+        """Puts the original back."""
+        if self._wrapper is not None and getattr(_bootstrap, self._name) is self._wrapper:
+            setattr(_bootstrap, self._name, self._original)
+            self._wrapper = None
+
+
+def gcd_import(name: str) -> Any:
+    """Imports a module by its absolute name as importlib.import_module does; returns the module itself."""
+    return _bootstrap._gcd_import(name)
+
+
+def find_spec(name: str, search: Any) -> importlib.machinery.ModuleSpec | None:
+    """What the finders of sys.meta_path say about a name. Runs foreign finders."""
+    found: importlib.machinery.ModuleSpec | None = _bootstrap._find_spec(name, search)
+    return found
+
+
+def import_lock_of(name: str) -> AbstractContextManager[Any]:
+    """The lock that an import of this name holds while the module executes."""
+    manager: AbstractContextManager[Any] = _bootstrap._ModuleLockManager(name)
+    return manager
+
+
+def forget_import_lock(name: str) -> None:
+    """Later imports of this name take a new lock: for one that a run-away thread will never give back."""
+    _bootstrap._module_locks.pop(name, None)
+
+
+def is_initializing(spec: object) -> bool:
+    """Whether a module with this spec is being imported by somebody."""
+    return is_spec(spec) and (instance_dict(spec) or {}).get("_initializing") is True
+
+
+def is_spec(spec: object) -> bool:
+    """Whether it is an ordinary ModuleSpec, which is safe to look into."""
+    return type(spec) is importlib.machinery.ModuleSpec
+
+
+def _in_flight(name: str) -> bool:
+    reference = _bootstrap._module_locks.get(name)
+    return reference is not None and reference() is not None
+
+
+def _is_owned(name: str) -> bool:
+    reference = _bootstrap._module_locks.get(name)
+    lock = None if reference is None else reference()
+    return lock is not None and lock.owner is not None
+
+
+class ImportsHeld:
+    """While this is held, nobody begins an import, and none of these names is being imported.
+
+    CPython hands out the lock of a name only under the global import lock, and keeps the lock object alive as long as somebody
+    uses it. So: hold the global lock, and look whether a lock object of a name of concern is alive. Nothing is waited for
+    while holding anything, so this can take part in no deadlock. Evicting without it makes an importer in flight fail
+    with KeyError and execute the module twice (measured on each version).
+
+    Args:
+        names: entries that are to be changed.
+        packages: entries whose submodules must not be in flight either.
+        usable: what the self test says about locks.
+    """
+
+    def __init__(self, names: Iterable[str], packages: Iterable[str], usable: bool) -> None:
+        self._names = list(names)
+        self._prefixes = tuple(f"{package}." for package in packages)
+        self._usable = usable
+
+    def acquire(self, timeout_s: float) -> str:
+        """Empty once it is held, else the name that is in the way after the time."""
+        deadline_s = time.monotonic() + timeout_s
+        looks_at_unowned = 0
+        while True:
+            if not self._usable:
+                return ""
+            if _imp.lock_held():
+                blocker = "the global import lock"
+            else:
+                _imp.acquire_lock()
+                blocker = self._blocker()
+                if blocker and not _is_owned(blocker):
+                    looks_at_unowned += 1
+                    if looks_at_unowned >= _LOOKS_AT_UNOWNED and not any(map(_is_owned, self._concerned())):
+                        blocker = ""
+                if not blocker:
+                    return ""
+                _imp.release_lock()
+            if time.monotonic() >= deadline_s:
+                return blocker
+            _sleep(0.002)
+
+    def release(self) -> None:
+        """Lets imports go on."""
+        if self._usable:
+            _imp.release_lock()
+
+    def _blocker(self) -> str:
+        return next(filter(_in_flight, self._concerned()), "")
+
+    def _concerned(self) -> list[str]:
+        if not self._prefixes:
+            return self._names
+        locked = [name for name in list(_bootstrap._module_locks) if type(name) is str]
+        return self._names + [name for name in locked if name.startswith(self._prefixes)]

@@ -1,0 +1,80 @@
+"""What can be proven about the files of modules that were loaded before the agent watched."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final
+
+from modctl.agent.engine.generations import Generations, Stat
+
+#: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
+_UNCERTAINTY_S: Final = 0.05
+_MAX_ANCESTORS: Final = 16
+
+
+class Origins:
+    """Records the stat of files of modules that were loaded before anybody watched.
+
+    A file whose ctime is older than the interpreter is the one that was loaded: nothing, not even `touch -d`, sets a ctime
+    back. One that was changed later may have been loaded before or after the change; it is recorded as first seen,
+    without proof. One that was written after the agent had started, but was loaded before, has certainly changed.
+    """
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self._agent_started_s = time.time()
+        self._interpreter_started_s: float | None = None
+
+    def note(self, candidate: object, origin: str) -> None:
+        """Looks at the file of a module of which nothing is known yet."""
+        loaded = self._generations.loaded(candidate)
+        if loaded is not None and (loaded.stat is not None or loaded.state or loaded.digest):
+            return
+        loaded = self._generations.remember(candidate)
+        try:
+            found = os.stat(origin)
+        except (OSError, ValueError):
+            loaded.state = ""  # the gateway looks for itself and says MISSING
+            return
+        loaded.stat = Stat(found.st_mtime_ns, found.st_size, found.st_ino)
+        loaded.proven = found.st_ctime < self.interpreter_started_s() - _UNCERTAINTY_S
+        if not loaded.proven and found.st_ctime > self._agent_started_s + _UNCERTAINTY_S:
+            if found.st_mtime > self._agent_started_s + _UNCERTAINTY_S:
+                loaded.stat = Stat(0, 0, 0)  # equal to no file's: MODIFIED
+            else:
+                # Moved here, or given another mode or owner: content and time say nothing about what was loaded.
+                loaded.stat, loaded.state = None, "MODULE_STATE_UNKNOWN"
+
+    def interpreter_started_s(self) -> float:
+        """When the oldest process began that could have loaded this process's modules: seconds since the epoch.
+
+        A forked worker has its parent's modules, and its own start is too late; so its ancestors with the same executable
+        count too. Too early a time only proves less. 0.0, which proves nothing, where /proc cannot be read.
+        """
+        if self._interpreter_started_s is None:
+            try:
+                self._interpreter_started_s = _oldest_start_s()
+            except (OSError, ValueError, IndexError):
+                self._interpreter_started_s = 0.0
+        return self._interpreter_started_s
+
+
+def _oldest_start_s() -> float:
+    with open("/proc/uptime", "rb") as file:
+        booted_s = time.time() - float(file.read().split()[0])
+    ticks = os.sysconf("SC_CLK_TCK")
+    pid = os.getpid()
+    executable = os.readlink("/proc/self/exe")
+    oldest = float("inf")
+    for _ in range(_MAX_ANCESTORS):
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        oldest = min(oldest, booted_s + int(fields[19]) / ticks)
+        pid = int(fields[1])
+        try:
+            if pid <= 1 or os.readlink(f"/proc/{pid}/exe") != executable:
+                break
+        except OSError:
+            break  # somebody else's process: it is no interpreter that we came from by a mere fork
+    return oldest

@@ -1,0 +1,191 @@
+"""Which entries must not be removed or replaced, computed from what is loaded, with the rule that says so.
+
+* builtin, frozen and extension modules: there is nothing to bring back, or C code holds on to the old objects;
+* the core of the standard library, whose objects the interpreter and every other module have in their hands;
+* modctl itself and what it stands on;
+* `__main__`;
+* every distribution of which an extension module is loaded: evicting half of numpy, protobuf, cryptography or SQLAlchemy
+  breaks or crashes the process (measured on 31 packages).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from modctl.agent.engine import inventory
+from modctl.agent.engine.safe import class_dict, is_kind, module_dict, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Tops of the standard library whose state is the process's own.
+CORE: Final = frozenset(
+    "abc asyncio atexit builtins codecs collections concurrent contextlib contextvars copyreg ctypes encodings enum "
+    "faulthandler functools gc genericpath heapq importlib inspect io itertools keyword linecache locale logging marshal "
+    "multiprocessing operator os pathlib pickle posix posixpath queue re reprlib runpy select selectors signal site socket "
+    "ssl stat string struct subprocess sys sysconfig tempfile threading time token tokenize traceback tracemalloc types "
+    "typing warnings weakref zipimport".split()
+)
+
+
+class Protection(NamedTuple):
+    """Why an entry is protected.
+
+    Attributes:
+        rule: a short constant.
+        hint: one sentence.
+    """
+
+    rule: str
+    hint: str
+
+
+_OVERRIDE: Final = "name it in --override-protected to do it all the same"
+
+
+class Protector:
+    """Answers for one look at the table.
+
+    Args:
+        table: the entries by name at one moment.
+        owners: what is known of distributions, kept between changes.
+    """
+
+    def __init__(self, table: Mapping[str, Any], owners: Distributions) -> None:
+        self._table = table
+        self._owners = owners
+        self._own: set[str] | None = None
+        self._extensions: dict[str, str] | None = None
+
+    def protection_of(self, name: str) -> Protection | None:
+        """The rule that protects a name, whether it is loaded or not; None where none does."""
+        top = name.partition(".")[0]
+        if name == "__main__":
+            return Protection("main", "__main__ is the running program itself; change the modules that it imports")
+        if name == "modctl" or name.startswith("modctl."):
+            return Protection("modctl", "modctl does not change the agent that makes the change")
+        candidate = self._table.get(name)
+        facts = inventory.facts_of(name, candidate) if name in self._table else None
+        if facts is not None and facts.kind in (inventory.BUILTIN, inventory.FROZEN, inventory.EXTENSION):
+            kind = facts.kind.rpartition("_")[2].lower()
+            return Protection(kind, f"{name} is a {kind} module, C code keeps hold of it; {_OVERRIDE}")
+        if top in CORE or name in sys.builtin_module_names:
+            return Protection("stdlib-core", f"{top} is part of the core of the standard library; {_OVERRIDE}")
+        if top in sys.stdlib_module_names and facts is not None and name in self._imported_by_modctl():
+            return Protection("used-by-modctl", f"the agent itself stands on {name}; {_OVERRIDE}")
+        if top not in sys.stdlib_module_names and (extension := self._extension_beside(name, facts)):
+            return Protection(
+                "extension-distribution",
+                f"{name} belongs with the extension module {extension}, which keeps hold of its objects; {_OVERRIDE}",
+            )
+        return None
+
+    def _imported_by_modctl(self) -> set[str]:
+        """What the loaded modules of modctl.agent and modctl.local refer to, through the standard library."""
+        if self._own is None:
+            waiting = [name for name in self._table if name.startswith("modctl.")]
+            found: set[str] = set()
+            while waiting:
+                namespace = module_dict(self._table.get(waiting.pop()))
+                for referred in () if namespace is None else referred_modules(namespace):
+                    if referred.partition(".")[0] in sys.stdlib_module_names and referred not in found:
+                        found.add(referred)
+                        if referred in self._table:
+                            waiting.append(referred)
+            for name in list(found):
+                while "." in name:
+                    name = name.rpartition(".")[0]
+                    found.add(name)
+            self._own = found
+        return self._own
+
+    def _extension_beside(self, name: str, facts: inventory.Facts | None) -> str:
+        """The loaded extension module that is in the same regular package or distribution; empty where none is."""
+        if self._extensions is None:
+            self._extensions = {
+                key: found.origin
+                for key, candidate in self._table.items()
+                if key.partition(".")[0] not in sys.stdlib_module_names
+                and (found := inventory.facts_of(key, candidate)).kind == inventory.EXTENSION
+                and not found.alias_of
+            }
+        if not self._extensions:
+            return ""
+        top = name.partition(".")[0]
+        top_candidate = self._table.get(top)
+        shared = (
+            top_candidate is not None and inventory.facts_of(top, top_candidate).kind == inventory.NAMESPACE
+        )  # a PEP 420 top is shared by distributions that have nothing to do with each other
+        if not shared:
+            for extension in self._extensions:
+                if extension.partition(".")[0] == top:
+                    return extension
+        if facts is None or not facts.file:
+            return ""
+        owner = self._owners.owner_of(facts.origin)
+        if owner:
+            for extension, origin in self._extensions.items():
+                if self._owners.owner_of(origin) == owner:
+                    return extension
+        return ""
+
+
+def referred_modules(namespace: Mapping[str, Any]) -> set[str]:
+    """Names of the modules that a namespace holds, or holds functions and classes of."""
+    found: set[str] = set()
+    for value in list(namespace.values()):
+        if (held := module_dict(value)) is not None:
+            found.add(text(held.get("__name__")))
+        elif is_kind(value, type):
+            found.add(text(class_dict(value).get("__module__")))
+        elif type(value).__module__ == "builtins" and type(value).__name__ == "function":
+            found.add(text(value.__module__))
+    found.discard("")
+    return found
+
+
+class Distributions:
+    """Which installed distribution a file belongs to, by the RECORD files next to it.
+
+    importlib.metadata would answer it too, in a hundred milliseconds and with the email package in the service's memory.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[str, list[tuple[str, str]]] = {}
+        self._owners: dict[str, str] = {}
+
+    def owner_of(self, origin: str) -> str:
+        """The dist-info folder of the distribution that installed a file; empty where none claims it."""
+        owner = self._owners.get(origin)
+        if owner is None:
+            owner = self._owners[origin] = self._find(origin)
+        return owner
+
+    def _find(self, origin: str) -> str:
+        folder = os.path.dirname(origin)
+        while len(folder) > 1:
+            for info, record in self._records_in(folder):
+                if f"\n{origin[len(folder) + 1 :]}," in record:
+                    return info
+            folder = os.path.dirname(folder)
+        return ""
+
+    def _records_in(self, folder: str) -> list[tuple[str, str]]:
+        records = self._records.get(folder)
+        if records is None:
+            records = []
+            try:
+                with os.scandir(folder) as found:
+                    infos = [item.path for item in found if item.name.endswith(".dist-info")]
+            except OSError:
+                infos = []
+            for info in infos:
+                try:
+                    with open(os.path.join(info, "RECORD"), encoding="utf-8", errors="replace") as file:
+                        records.append((info, "\n" + file.read()))
+                except OSError:
+                    continue  # an installer that keeps no record: the rule by package name is left
+            self._records[folder] = records
+        return records

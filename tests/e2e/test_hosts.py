@@ -1,4 +1,4 @@
-"""Every host that Python programs run under: its processes are found, changed, lost, found again, and all of it ends."""
+"""Every host that Python programs run under: its processes are found, changed, lost and found again; all of it ends."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """What the agent raises, and what it answers when a request cannot be served.
 
-    AgentError
-    ├── ConfigurationError (ValueError)   start() was given something that cannot work; says the cure
-    ├── AlreadyStartedError (RuntimeError) start() again with other arguments
-    ├── GatewayUnavailableError (RuntimeError) required=True and no gateway could be had
-    └── RequestError                      one request of the gateway cannot be served: becomes an ErrorDetail
+AgentError
+├── ConfigurationError (ValueError)   start() was given something that cannot work; says the cure
+├── AlreadyStartedError (RuntimeError) start() again with other arguments
+├── GatewayUnavailableError (RuntimeError) required=True and no gateway could be had
+└── RequestError                      one request of the gateway cannot be served: becomes an ErrorDetail
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from support.cli import MODCTL
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("demo"), pytest.mark.slow]
@@ -77,8 +76,8 @@ def nothing_left(folder: str) -> bool:
 
 
 @pytest.fixture
-def log(short_dir: Path) -> Iterator[Path]:
-    yield short_dir / "demo.log"
+def log(short_dir: Path) -> Path:
+    return short_dir / "demo.log"
 
 
 def test_the_demo_does_what_it_says_and_leaves_nothing(log: Path) -> None:

@@ -42,7 +42,7 @@ LAWS = {
     "agent": Law(ours=frozenset({"source", "local"})),
     "gateway": Law(
         ours=frozenset({"v1", "source", "local"}),
-        foreign=frozenset({"grpc", "google", "grpc_health", "grpc_reflection", "nats", "cryptography"}),
+        foreign=frozenset({"grpc", "google", "grpc_health", "grpc_reflection", "nats", "cryptography", "tomli"}),
     ),
     "client": Law(
         ours=frozenset({"v1", "local"}),

@@ -67,7 +67,8 @@ class Connection:
     def ask(self, timeout_s: float = 10.0, **request: Any) -> list[dict[str, Any]]:
         """The bodies of a whole answer."""
         frames = self.frames(self.begin(request), timeout_s=timeout_s)
-        assert frames and frames[-1].flags & LAST, "the connection ended before the answer did"
+        assert frames, "the connection ended before the answer began"
+        assert frames[-1].flags & LAST, "the connection ended before the answer did"
         return [json.loads(frame.body) for frame in frames]
 
     def error(self, **request: Any) -> dict[str, Any]:

@@ -9,10 +9,9 @@ this process. See README.md for what can be done with it and when not to use it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from modctl.agent import errors
 
+TYPE_CHECKING = False  # as typing has it, without the 5 ms that its import takes
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping

@@ -9,8 +9,7 @@ AgentError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, without importing typing into a process that has no use for it
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

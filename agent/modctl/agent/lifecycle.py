@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.errors import AlreadyStartedError, GatewayUnavailableError
 from modctl.agent.forks import FORKS
@@ -27,6 +27,15 @@ WAIT_S: Final = 3.0
 #: The same where the service would rather not run without.
 REQUIRED_WAIT_S: Final = 15.0
 _EXIT_S: Final = 0.25
+
+
+class Hooked(NamedTuple):
+    """What modctl.agent.hooked knows of a process that it starts an agent in."""
+
+    #: Who forked it after the hook was armed; 0: nobody.
+    forker_pid: int
+    #: Whether it has forked others meanwhile.
+    has_forked: bool
 
 
 class Handle:
@@ -111,7 +120,7 @@ def start(
     wait: bool | None = None,
     required: bool | None = None,
     *,
-    by_hook: bool = False,
+    hooked: Hooked | None = None,
 ) -> Handle:
     """Starts this process's agent; see modctl.agent.start."""
     must = flag("MODCTL_REQUIRED", required, default=False)
@@ -131,7 +140,7 @@ def start(
     if disabled():
         log(INFO, "MODCTL_DISABLE is set: no agent in this process (pid %d)", os.getpid())
         return Handle(settings, None)
-    handle = _take_over(settings, by_hook=by_hook)
+    handle = _take_over(settings, hooked)
     if waits or must:
         _wait(handle, required=must)
     return handle
@@ -142,26 +151,26 @@ def current() -> Handle | None:
     return _current
 
 
-def _take_over(settings: Settings, *, by_hook: bool) -> Handle:
+def _take_over(settings: Settings, hooked: Hooked | None) -> Handle:
     """The running handle where it is the same, a new one where there is none."""
     global _current
     while True:
         with _lock:
             running = _current
             if running is None:
-                _current = handle = _launch(settings, by_hook=by_hook)
+                _current = handle = _launch(settings, hooked)
                 return handle
         differing = running._settings.differing(settings)
         if not differing:
             return running
-        if by_hook:
+        if hooked is not None:
             return running  # the program's own start() was first
         if not running.by_hook:
             raise AlreadyStartedError(differing)
         running.stop()
 
 
-def _launch(settings: Settings, *, by_hook: bool) -> Handle:
+def _launch(settings: Settings, hooked: Hooked | None) -> Handle:
     global _at_exit_registered
     from modctl.agent.runtime import Runtime
 
@@ -172,11 +181,13 @@ def _launch(settings: Settings, *, by_hook: bool) -> Handle:
         if settings.gateway == "thread":
             gateway_thread = _gateway_in_thread(settings)
         runtime = Runtime(settings, engine)
+        if hooked is not None:
+            runtime.adopt(hooked.forker_pid, has_forked=hooked.has_forked)
         runtime.start()
     except BaseException:
         engine.stop()
         raise
-    handle = Handle(settings, runtime, by_hook=by_hook)
+    handle = Handle(settings, runtime, by_hook=hooked is not None)
     handle._gateway_thread = gateway_thread
     FORKS.follow(runtime)
     if not _at_exit_registered:

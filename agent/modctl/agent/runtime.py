@@ -111,6 +111,13 @@ class Runtime:
             self._running = False
             raise
 
+    def adopt(self, forker_pid: int, *, has_forked: bool) -> None:
+        """What happened in this process before there was an agent in it: who forked it, whether it has forked."""
+        if has_forked:
+            self._role = ROLE_MASTER
+        elif forker_pid:
+            self._role, self._forker_pid = ROLE_WORKER, forker_pid
+
     def stop(self, timeout_s: float = 1.0) -> bool:
         """Ends the thread and the connection; False where the thread is busy and ends later."""
         with self._lock:

@@ -1,0 +1,17 @@
+"""One small process per service instance: all gRPC, TLS, routing and compiling, out of the service's way.
+
+    main        the process: lock, socket, log, then everything else
+    gateway     the object: presence, listeners, services, life
+    claim       gateway.lock, agent.sock, gateway.json: what makes this gateway the one of its instance
+    life        when to leave
+    connection  frames to and from one agent
+    presence    who is connected
+    routing     which processes a call is about
+    rpc         one call: identity, limits, processes, answers, errors
+    module_service, agent_service, health   what is served
+    listing, rows, states                   ListModules and what is on disk
+    validation, changes, packages, archives, sources, compiler   from a request to code that agents can use
+    listener, listeners, addresses, tokens, tls                  where it is served, and to whom
+
+Imports modctl.v1, modctl.local and grpc; never modctl.agent or modctl.client. It never holds a module of the service.
+"""

@@ -1,0 +1,260 @@
+"""From a change request to what is sent to agents: everything that is sent along is compiled, once for all processes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.gateway import packages
+from modctl.gateway.archives import unpacked
+from modctl.gateway.errors import ArchiveError, ContentRefusedError, Fault, SourceError
+from modctl.gateway.sources import MAGIC, MAX_SOURCE_BYTES, OPTIMIZE, Sources
+from modctl.v1 import change_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_MODULES: Final = packages.MAX_MODULES
+_SYNTAX_RULE: Final = "source must be Python of the version that compiles it"
+_SYNTAX_HINT: Final = "correct the line that the error names and send it again"
+
+
+class Change:
+    """One change request, on its way to processes.
+
+    Construct it in a worker thread: it decodes, unpacks and compiles.
+
+    Args:
+        operations: what is asked for, validated.
+        options: what every change can carry.
+        identity: who asks.
+        sources: the compiler and what it has compiled before.
+
+    Raises:
+        ContentRefusedError: something that is sent along cannot be used. All such faults together.
+    """
+
+    def __init__(
+        self,
+        operations: Sequence[change_pb2.Operation],
+        options: change_pb2.ChangeOptions,
+        identity: str,
+        sources: Sources,
+    ) -> None:
+        self._sources = sources
+        self._faults: list[Fault] = []
+        self._modules = 0
+        self.request_id = options.request_id or uuid.uuid4().hex
+        self._head = _head(options, self.request_id, identity)
+        self._operations = [self._operation(one) for one in operations]
+        self._asked = [one.reimport for one in operations if one.WhichOneof("operation") == "reimport"]
+        self._raise_faults()
+
+    def resolutions(self) -> list[tuple[str, bool]]:
+        """Names, and whether with their submodules, of which a process must say where their source is."""
+        return [(one.name, one.recursive) for one in self._asked if one.mode != change_pb2.REIMPORT_MODE_PATCH]
+
+    def body(self, resolved: Sequence[Sequence[dict[str, Any]]] = ()) -> bytes:
+        """The body of the request to an agent. Reads and compiles files: call it in a worker thread.
+
+        Args:
+            resolved: for each of resolutions() what the process answered.
+
+        Raises:
+            ContentRefusedError: a file of a module cannot be compiled.
+        """
+        operations: list[dict[str, Any]] = []
+        answers = iter(resolved)
+        self._faults = []
+        self._modules = 0
+        reimports = iter(self._asked)
+        for operation in self._operations:
+            if "reimport" in operation:
+                asked = next(reimports)
+                found = next(answers, ()) if asked.mode != change_pb2.REIMPORT_MODE_PATCH else ()
+                modules = self._reimported(asked, found)
+                if modules:
+                    operation = {"reimport": {**operation["reimport"], "modules": modules}}
+            operations.append(operation)
+        self._raise_faults()
+        return encoded({**self._head, "operations": operations})
+
+    # -- one operation
+
+    def _operation(self, given: change_pb2.Operation) -> dict[str, Any]:
+        which = given.WhichOneof("operation")
+        if which == "import_module":
+            return {"import": {"name": given.import_module.name}}
+        if which == "evict":
+            evict = given.evict
+            return {"evict": {"name": evict.name, "recursive": evict.recursive, "base_digest": evict.base_digest}}
+        if which == "inject":
+            return {"inject": self._inject(given.inject)}
+        reimport = given.reimport
+        mode = reimport.mode or change_pb2.REIMPORT_MODE_FRESH
+        return {
+            "reimport": {
+                "name": reimport.name,
+                "mode": change_pb2.ReimportMode.Name(mode),
+                "recursive": reimport.recursive,
+                "base_digest": reimport.base_digest,
+                "ttl_s": reimport.ttl_s,
+            }
+        }
+
+    def _inject(self, given: change_pb2.InjectOperation) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "name": given.name,
+            "replace": given.replace,
+            "ttl_s": given.ttl_s,
+            "base_digest": given.base_digest,
+            "filename": given.filename,
+        }
+        content = given.WhichOneof("content")
+        if content == "attributes":
+            return {**told, "attributes": dict(given.attributes.json)}
+        if content == "alias_of":
+            return {**told, "alias_of": given.alias_of}
+        if content == "block":
+            return {**told, "block": True}
+        if content == "source":
+            last = given.name.rpartition(".")[2]
+            layout = packages.Layout(
+                [packages.ModuleFile(given.name, False, f"{last}.py", given.source)],
+                {},
+            )
+        else:
+            try:
+                layout = self._layout(given)
+            except ArchiveError as error:
+                rule = f"what is sent as {given.name} must be a package that can be injected: {error}"
+                hint = "send a directory, zip file or wheel of plain Python within the limits"
+                self._faults.append(Fault(given.name, "ACTION_INJECT", error.reason, rule, hint))
+                return told
+        told["modules"] = [
+            module
+            for module in (self._sent(given, file, "ACTION_INJECT") for file in layout.modules)
+            if module is not None
+        ]
+        told["data"] = {place: base64.b64encode(data).decode("ascii") for place, data in layout.data.items()}
+        return told
+
+    def _layout(self, given: change_pb2.InjectOperation) -> packages.Layout:
+        if given.WhichOneof("content") == "archive":
+            return packages.of_archive(given.name, unpacked(given.archive))
+        files: dict[str, bytes] = {}
+        for file in given.package.files:
+            if file.path in files:
+                raise ArchiveError(f"{file.path!r} is in it twice")
+            files[file.path] = file.content
+        return packages.laid_out(given.name, files)
+
+    def _sent(self, given: change_pb2.InjectOperation, file: packages.ModuleFile, action: str) -> dict[str, Any] | None:
+        if given.filename and given.WhichOneof("content") == "source":
+            filename = given.filename
+        elif given.WhichOneof("content") == "source":
+            filename = made_up(given.name)
+        else:
+            filename = f"{made_up(given.name).removesuffix('.py')}/{file.place}"
+        compiled = self._compiled(file.name, action, file.content, filename)
+        return None if compiled is None else {"name": file.name, "package": file.package, **compiled}
+
+    def _reimported(self, asked: change_pb2.ReimportOperation, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The modules of a reimport: the source that came along, or the files that the process would read itself."""
+        if asked.HasField("source"):
+            origin = next((str(one.get("origin") or "") for one in found if one.get("name") == asked.name), "")
+            filename = origin if os.path.isabs(origin) else made_up(asked.name)
+            compiled = self._compiled(asked.name, "ACTION_REIMPORT", asked.source, filename)
+            return [] if compiled is None else [{"name": asked.name, "origin": filename, **compiled}]
+        modules: list[dict[str, Any]] = []
+        for one in found:
+            name, origin = one.get("name"), one.get("origin")
+            if one.get("loader") != "SourceFileLoader" or not isinstance(name, str) or not isinstance(origin, str):
+                continue  # the agent loads it itself
+            read = _read(origin)
+            if read is None:
+                continue
+            content, stamp = read
+            compiled = self._compiled(name, "ACTION_REIMPORT", content, origin)
+            if compiled is not None:
+                del compiled["source"]  # it is on the process's disk
+                modules.append({"name": name, "origin": origin, "stat": stamp, **compiled})
+        return modules
+
+    def _compiled(self, name: str, action: str, content: bytes, filename: str) -> dict[str, Any] | None:
+        self._modules += 1
+        if self._modules > MAX_MODULES:
+            if self._modules == MAX_MODULES + 1:
+                rule = f"a change set may bring {MAX_MODULES} modules"
+                self._faults.append(Fault(name, action, "LIMIT", rule, "send it in parts"))
+            return None
+        if len(content) > MAX_SOURCE_BYTES:
+            rule = f"one source may have {MAX_SOURCE_BYTES} bytes; this one has {len(content)}"
+            self._faults.append(Fault(name, action, "LIMIT", rule, "move data out of the module"))
+            return None
+        try:
+            compiled = self._sources.compiled(content, filename)
+        except SourceError as error:
+            self._faults.append(Fault(name, action, "BAD_SOURCE", _SYNTAX_RULE, _SYNTAX_HINT, error))
+            return None
+        return {
+            "source": compiled.text,
+            "digest": compiled.digest,
+            "filename": compiled.filename,
+            "code": compiled.code,
+            "magic": MAGIC,
+            "optimize": OPTIMIZE,
+        }
+
+    def _raise_faults(self) -> None:
+        if self._faults:
+            raise ContentRefusedError(self._faults)
+
+
+def undo_body(revision: int, options: change_pb2.ChangeOptions, request_id: str, identity: str) -> bytes:
+    """The body of a request to take a revision back."""
+    return encoded({**_head(options, request_id, identity), "operations": [{"undo": {"revision": revision}}]})
+
+
+def made_up(name: str) -> str:
+    """The file name of source that came without one: no such file is there, but tracebacks and inspect take it."""
+    return f"/modctl/{name.replace('.', '/')}.py"
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A request's body."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _head(options: change_pb2.ChangeOptions, request_id: str, identity: str) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "op": "change",
+        "request_id": request_id,
+        "identity": identity,
+        "reason": options.reason,
+        "dry_run": options.dry_run,
+        "timeout_s": options.timeout_s,
+        "override_protected": list(options.override_protected),
+    }
+    if options.HasField("expect_revision"):
+        head["expect_revision"] = options.expect_revision
+    return head
+
+
+def _read(origin: str) -> tuple[bytes, list[int]] | None:
+    """A file's bytes and its stat as agents write it; None where the process had better read it itself."""
+    if not os.path.isabs(origin):
+        return None
+    try:
+        with open(os.open(origin, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_SOURCE_BYTES:
+                return None
+            content = file.read(MAX_SOURCE_BYTES + 1)
+    except (OSError, ValueError):
+        return None
+    return content, [found.st_mtime_ns, found.st_size, found.st_ino]

@@ -1,0 +1,108 @@
+"""ListModules: an agent's frames turned into protobuf's bytes, once for each distinct frame.
+
+Workers of one service have mostly the same modules, and the same ones as a second ago: a frame whose bytes were seen
+before is not parsed again. What its files are now is looked up for each call, once for all processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from modctl.gateway.rows import Batch
+from modctl.gateway.states import Digests, Look
+from modctl.v1 import module_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+ResultT = TypeVar("ResultT")
+
+#: Bytes of JSON whose parsed rows are kept; the rows weigh about three times as much.
+KEPT_BYTES: Final = 16 * 1024 * 1024
+
+
+class Batches:
+    """Parsed frames by their bytes, the most recently used of them. Any thread."""
+
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
+        self._bytes = 0
+        self._known: OrderedDict[bytes, Batch] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(self, body: bytes) -> Batch | None:
+        """The batch of these bytes, if it is kept."""
+        with self._lock:
+            found = self._known.get(body)
+            if found is not None:
+                self._known.move_to_end(body)
+            return found
+
+    def of(self, body: bytes) -> Batch:
+        """The batch of these bytes.
+
+        Raises:
+            CallFailure: they are no batch.
+        """
+        found = self.known(body)
+        if found is not None:
+            return found
+        made = Batch(body)
+        with self._lock:
+            if body not in self._known:
+                self._known[body] = made
+                self._bytes += len(body)
+                while self._bytes > self._kept_bytes and len(self._known) > 1:
+                    oldest, _ = self._known.popitem(last=False)
+                    self._bytes -= len(oldest)
+        return made
+
+
+class Listing:
+    """One ListModules call.
+
+    Args:
+        view: a ModuleView.
+        states: numbers of ModuleState to keep; none means all.
+        batches: frames seen before.
+        digests: digests taken before.
+        files: the threads that may wait for a disk.
+    """
+
+    def __init__(self, view: int, states: frozenset[int], batches: Batches, digests: Digests, files: Executor) -> None:
+        self._full = view != module_pb2.MODULE_VIEW_BASIC
+        self._states = states
+        self._batches = batches
+        self._digests = digests
+        self._files = files
+        self._look = Look()
+        self._done: dict[int, tuple[Batch, asyncio.Future[bytes]]] = {}
+
+    async def render(self, body: bytes) -> bytes:
+        """The frame as the `modules` of a serialized ListModulesResponse.
+
+        Raises:
+            CallFailure: the frame is no batch.
+        """
+        batch = self._batches.known(body)
+        if batch is None:
+            batch = await self._in_thread(lambda: self._batches.of(body))
+        if not self._full and not self._states:
+            return batch.basic()
+        # The same rows of another process in this call: the disk was looked at a moment ago, by this very call.
+        found = self._done.get(id(batch))
+        if found is None:
+            found = self._done[id(batch)] = (batch, asyncio.ensure_future(self._judge(batch)))
+        return await asyncio.shield(found[1])
+
+    async def _judge(self, batch: Batch) -> bytes:
+        if self._states:
+            return await self._in_thread(lambda: batch.only(self._states, self._look, self._digests, full=self._full))
+        return await self._in_thread(lambda: batch.full(self._look, self._digests))
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)

@@ -1,0 +1,210 @@
+"""modctl.v1.ModuleService, reading: lists, details, history, watches. Changes are in change_service."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.gateway import validation
+from modctl.gateway.changes import encoded
+from modctl.gateway.errors import CallFailure, SourceError
+from modctl.gateway.listing import Batches, Listing
+from modctl.gateway.messages import bad_answer, make, parse
+from modctl.gateway.rows import Row
+from modctl.gateway.rpc import Call, Method
+from modctl.gateway.sources import MAX_SOURCE_BYTES, decoded
+from modctl.gateway.states import Digests, digest_of, stamp_of
+from modctl.v1 import change_pb2, module_pb2, module_service_pb2
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from modctl.gateway.presence import ConnectedProcess, Presence
+
+SERVICE: Final = "modctl.v1.ModuleService"
+
+
+class ModuleService:
+    """Implements the reading part of ModuleService.
+
+    Args:
+        presence: who is connected.
+        files: the threads that may wait for a disk.
+    """
+
+    def __init__(self, presence: Presence, files: Executor) -> None:
+        self._presence = presence
+        self._files = files
+        self._batches = Batches()
+        self._digests = Digests()
+
+    def methods(self) -> dict[str, Method]:
+        """The service's RPCs that change nothing."""
+        api = module_service_pb2
+        return {
+            "ListModules": Method(api.ListModulesRequest, api.ListModulesResponse, self.list_modules),
+            "GetModule": Method(api.GetModuleRequest, api.GetModuleResponse, self.get_module),
+            "ListRevisions": Method(api.ListRevisionsRequest, api.ListRevisionsResponse, self.list_revisions),
+            "WatchModules": Method(api.WatchModulesRequest, api.WatchModulesResponse, self.watch_modules, watches=True),
+        }
+
+    async def list_modules(self, call: Call, request: module_service_pb2.ListModulesRequest) -> None:
+        """Entries, in the batches that the processes send."""
+        validation.list_modules(request)
+        chosen = call.chosen()
+        body = encoded(
+            {
+                "op": "list_modules",
+                "patterns": list(request.patterns),
+                "kinds": [module_pb2.ModuleKind.Name(kind) for kind in request.kinds],
+                "with_size": request.with_size,
+            }
+        )
+        listing = Listing(request.view, frozenset(request.states), self._batches, self._digests, self._files)
+
+        async def each(process: ConnectedProcess) -> None:
+            answered = False
+            with process.connection.call(body, call.deadline_s) as answers:
+                async for batch in answers:
+                    modules = await listing.render(batch)
+                    if modules:
+                        await call.write(process.prefix + modules)
+                        answered = True
+            if not answered:  # nothing matches: that is an answer too
+                await call.write(process.prefix)
+
+        await call.ask(chosen, each)
+
+    async def get_module(self, call: Call, request: module_service_pb2.GetModuleRequest) -> None:
+        """Everything about one entry."""
+        validation.get_module(request)
+        body = encoded(
+            {
+                "op": "get_module",
+                "name": request.name,
+                "with_source": request.with_source,
+                "attributes": list(request.attributes),
+                "deep": request.deep,
+            }
+        )
+
+        async def each(process: ConnectedProcess) -> None:
+            with process.connection.call(body, call.deadline_s) as answers:
+                told = await answers.only()
+            told = await self._in_thread(lambda: self._with_disk(told, with_source=request.with_source))
+            answer = make(module_service_pb2.GetModuleResponse, told)
+            await call.write(process.prefix + answer.SerializeToString())
+
+        await call.ask(call.chosen(), each)
+
+    async def list_revisions(self, call: Call, request: module_service_pb2.ListRevisionsRequest) -> None:
+        """The history."""
+        body = encoded({"op": "list_revisions", "limit": request.limit})
+
+        async def each(process: ConnectedProcess) -> None:
+            with process.connection.call(body, call.deadline_s) as answers:
+                told = (await answers.only()).get("revisions") or []
+            if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+                raise bad_answer("revisions were expected")
+            await call.write(call.result(process, revisions=[make(change_pb2.Revision, one) for one in told]))
+
+        await call.ask(call.chosen(), each)
+
+    async def watch_modules(self, call: Call, request: module_service_pb2.WatchModulesRequest) -> None:
+        """Changes as they happen. Who watches `all` also watches whoever comes later."""
+        asked: dict[str, Any] = {"op": "watch", "patterns": validation.patterns("patterns", request.patterns)}
+        if request.HasField("since_revision"):
+            asked["since_revision"] = request.since_revision
+        body = encoded(asked)
+        later = encoded({"op": "watch", "patterns": asked["patterns"]})
+
+        async def each(process: ConnectedProcess, body: bytes = body) -> None:
+            with process.connection.call(body) as answers:
+                async for told in answers:
+                    await call.write(await self._events(process, told))
+
+        with self._presence.joining() as joined:
+            chosen = call.chosen()
+            if not chosen.everybody:
+                await call.ask(chosen, each)
+                return
+            tasks = {asyncio.ensure_future(call.ask(chosen, each))}
+            try:
+                while True:
+                    coming = asyncio.ensure_future(joined.get())
+                    done, _ = await asyncio.wait({coming, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done & tasks:
+                        await task  # raises where the caller is gone
+                        tasks.discard(task)
+                    if coming in done:
+                        process = coming.result()
+                        tasks.add(asyncio.ensure_future(call.ask_one(process, lambda one: each(one, later))))
+                    else:
+                        coming.cancel()
+            finally:
+                coming.cancel()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _events(self, process: ConnectedProcess, body: bytes) -> bytes:
+        told = parse(body).get("events") or []
+        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+            raise bad_answer("events were expected")
+        if not told:
+            return process.prefix
+        answer = module_service_pb2.WatchModulesResponse()
+        for event, module in await self._in_thread(lambda: [self._event(one) for one in told]):
+            event.module.MergeFromString(module)
+            answer.events.append(event)
+        return process.prefix + answer.SerializeToString()
+
+    def _event(self, told: dict[str, Any]) -> tuple[module_service_pb2.ModuleEvent, bytes]:
+        row = told.get("module")
+        event = make(module_service_pb2.ModuleEvent, {key: value for key, value in told.items() if key != "module"})
+        return event, self._judged(row).full if isinstance(row, dict) else b""
+
+    def _judged(self, told: dict[str, Any]) -> Row:
+        row = Row(told)
+        if row.has_file:
+            row.judge(stamp_of(row.origin), self._digests)
+        return row
+
+    def _with_disk(self, told: dict[str, Any], *, with_source: bool) -> dict[str, Any]:
+        """An answer of get_module with what only a look at the disk can say. In a worker thread."""
+        row = told.get("module")
+        if not isinstance(row, dict):
+            raise bad_answer("a module was expected")
+        judged = self._judged(row)
+        told = {**told, "module": module_pb2.Module.FromString(judged.full)}
+        place = told.pop("_source_path", None)
+        if with_source and isinstance(place, str) and "source" not in told:
+            try:
+                told["source"] = _running_source(place, judged)
+            except CallFailure as failure:
+                told["source_error"] = failure.message
+        return told
+
+    async def _in_thread(self, work: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+
+def _running_source(place: str, row: Row) -> str:
+    """The text of a file, if it is what is really running.
+
+    Raises:
+        CallFailure: it is not, or cannot be read.
+    """
+    try:
+        with open(place, "rb") as file:
+            content = file.read(MAX_SOURCE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise CallFailure("NOT_FOUND", "NO_SOURCE", f"{place} cannot be read: {error}") from error
+    if len(content) > MAX_SOURCE_BYTES:
+        raise CallFailure("RESOURCE_EXHAUSTED", "LIMIT", f"{place} is larger than {MAX_SOURCE_BYTES} bytes")
+    if (row.digest and digest_of(content) != row.digest) or row.state == module_pb2.MODULE_STATE_MODIFIED:
+        raise CallFailure("FAILED_PRECONDITION", "NO_SOURCE", f"{place} has changed since it was loaded")
+    try:
+        return decoded(content, place)
+    except SourceError as error:
+        raise CallFailure("FAILED_PRECONDITION", "NO_SOURCE", str(error)) from error

@@ -184,7 +184,7 @@ def _refusal(refused: ContentRefusedError, request_id: str) -> change_pb2.Change
         modules=[
             change_pb2.ModuleChange(
                 name=fault.name,
-                action=fault.action,  # type: ignore[arg-type]
+                action=fault.action,
                 refusal=change_pb2.Refusal(reason=fault.reason, rule=clean(fault.rule), hint=fault.hint),
                 error=None if fault.error is None else fault.error.to_message(),
             )

@@ -1,4 +1,4 @@
-"""From a change request to what is sent to agents: everything that is sent along is compiled, once for all processes."""
+"""From a change request to what agents are sent: what comes along is compiled, once for all processes."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ class Change:
             return [] if compiled is None else [{"name": asked.name, "origin": filename, **compiled}]
         modules: list[dict[str, Any]] = []
         for one in found:
-            name, origin = one.get("name"), one.get("origin")
-            if one.get("loader") != "SourceFileLoader" or not isinstance(name, str) or not isinstance(origin, str):
+            name, origin = str(one.get("name") or ""), str(one.get("origin") or "")
+            if one.get("loader") != "SourceFileLoader" or not name:
                 continue  # the agent loads it itself
             read = _read(origin)
             if read is None:

@@ -160,7 +160,7 @@ class AgentConnection(asyncio.Protocol):
         except CallFailure as failure:
             self._refuse(failure.message)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Fails whatever waits."""
         self._stop_hello_timer()
         self._outbox.clear()
@@ -205,7 +205,7 @@ class AgentConnection(asyncio.Protocol):
             raise CallFailure(
                 "RESOURCE_EXHAUSTED",
                 "REQUEST_TOO_LARGE",
-                f"the request is {len(body)} bytes for the process, {frames.MAX_BODY_BYTES} are allowed; send less at once",
+                f"the request is {len(body)} bytes for the process, {frames.MAX_BODY_BYTES} are allowed; send less",
             )
         if self._unsent_bytes + len(body) > UNSENT_BYTES:
             raise CallFailure(
@@ -327,7 +327,7 @@ def _too_late() -> CallFailure:
     return CallFailure(
         "DEADLINE_EXCEEDED",
         "DEADLINE",
-        "the process did not answer in time; whether it did what was asked is not known: ask again with the same request id",
+        "the process did not answer in time; whether it did what was asked is not known: repeat it with its request id",
     )
 
 

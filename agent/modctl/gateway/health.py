@@ -1,7 +1,7 @@
 """grpc.health.v1, so that probes work without our stubs.
 
-Its two messages are one string and one enum: google.protobuf's wrappers have the same bytes on the wire, and grpcio-health
-(which would pin the newest protobuf) is not needed.
+Its two messages are one string and one enum: google.protobuf's wrappers have the same bytes on the wire, and
+grpcio-health (which would pin the newest protobuf) is not needed.
 """
 
 from __future__ import annotations

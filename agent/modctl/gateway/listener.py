@@ -153,7 +153,7 @@ class NetworkListener(Listener):
         """The token's name, or the certificate's; `anonymous` only where the owner said insecure."""
         identity = "anonymous"
         if self._client_certificates:
-            found = tls.identity_of(context.auth_context())
+            found = tls.identity_of({key: list(values) for key, values in context.auth_context().items()})
             if found is None:
                 raise CallFailure(
                     "UNAUTHENTICATED",

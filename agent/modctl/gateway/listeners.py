@@ -1,4 +1,4 @@
-"""All addresses of the gateway: each is served once, however many processes ask for it, and tried again where it fails."""
+"""All addresses of the gateway: each served once, however many processes ask for it, and tried again where it fails."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Listeners:
             listener = await open_demand(demand, self._endpoint, self._base)
         except ListenError as error:
             problem = str(error)
-        except Exception as error:  # whatever it is, the gateway serves its other addresses
+        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway serves its other addresses
             _log.exception("%s", demand.spec)
             problem = f"{demand.spec} is not served: {error!r}"
         else:

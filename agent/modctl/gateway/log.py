@@ -1,4 +1,4 @@
-"""gateway.log: descriptors 1 and 2 of the process, so that grpc's own lines and the interpreter's last words are in it too."""
+"""gateway.log: descriptors 1 and 2, so that grpc's own lines and the interpreter's last words are in it too."""
 
 from __future__ import annotations
 

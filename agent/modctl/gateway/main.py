@@ -1,15 +1,17 @@
 """The gateway's process.
 
 It is started inside somebody's service, so: it leaves the service's process at once (the one that was started exits 0
-whatever happens, as a host that reaps it may judge by that), keeps none of its descriptors, and is in nobody's way when it
-dies. It listens before it imports grpc, which takes most of the time: an agent's connection waits in the backlog.
+whatever happens, as a host that reaps it may judge by that), keeps none of its descriptors, and is in nobody's way when
+it dies. It listens before it imports grpc, which takes most of the time: an agent's connection waits in the backlog.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Final
@@ -62,7 +64,7 @@ def run(instance_dir: str, service: str, grace_s: float) -> int:
 
         log.to_file(claim.instance_dir)
         return _serve(claim, service, grace_s)
-    except BaseException:  # the last words: there is nobody else to hear them
+    except BaseException:  # noqa: BLE001 - the last words: there is nobody else to hear them
         _log.exception("the gateway ended")
         return 1
     finally:
@@ -83,7 +85,7 @@ def _serve(claim: Claim, service: str, grace_s: float) -> int:
     async def live() -> None:
         gateway = Gateway(claim, service, grace_s)
         loop = asyncio.get_running_loop()
-        for number in _draining_signals():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, gateway.drain, f"signal {number.name}")
         await gateway.run()
 
@@ -112,16 +114,8 @@ def _close_inherited() -> None:
         inherited = list(range(3, 4096))
     for fd in inherited:
         if fd > 2:
-            try:
+            with contextlib.suppress(OSError):  # the one that listed them is closed already
                 os.close(fd)
-            except OSError:
-                pass  # the one that listed them, closed already
-
-
-def _draining_signals() -> list[signal.Signals]:  # type: ignore[name-defined]  # noqa: F821
-    import signal
-
-    return [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 def _raise_file_limit() -> None:

@@ -82,8 +82,8 @@ def laid_out(name: str, files: Mapping[str, bytes]) -> Layout:
 def of_archive(name: str, files: Mapping[str, bytes]) -> Layout:
     """Finds a package in an archive's files and takes it apart.
 
-    It is the archive's root where that has an `__init__.py`; else the folder `a/b` of a.b, else the folder or the single
-    file of the name's last part, else the only folder that has Python in it.
+    It is the archive's root where that has an `__init__.py`; else the folder `a/b` of a.b, else the folder or the
+    single file of the name's last part, else the only folder that has Python in it.
 
     Raises:
         ArchiveError: there is no such package, or more than one that it could be.

@@ -1,7 +1,7 @@
 """Rows of a listing: an agent's JSON made into protobuf's bytes once, and judged against the disk each time it is told.
 
-An agent says what an entry is; what its file is now, only a look at the file says. So a row is kept serialized, and what
-changes from call to call (state, digest) is appended: protobuf takes fields in any order.
+An agent says what an entry is; what its file is now, only a look at the file says. So a row is kept serialized, and
+what changes from call to call (state, digest) is appended: protobuf takes fields in any order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILE_KINDS: Final = frozenset(
         module_pb2.MODULE_KIND_EXTENSION,
     }
 )
-_STATES_OF_KINDS: Final = {
+_STATES_OF_KINDS: Final[dict[int, int]] = {
     module_pb2.MODULE_KIND_BLOCKED: module_pb2.MODULE_STATE_BLOCKED,
     module_pb2.MODULE_KIND_INJECTED: module_pb2.MODULE_STATE_INJECTED,
 }
@@ -59,6 +59,10 @@ class Row:
         "state",
         "suffix",
     )
+
+    state: int
+    digest: str
+    suffix: bytes
 
     def __init__(self, told: dict[str, Any]) -> None:
         module = make(module_pb2.Module, told)

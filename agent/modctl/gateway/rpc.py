@@ -1,15 +1,14 @@
 """One call from start to end: who calls, is there room, what is asked, of whom, and how its failure is told.
 
-Requests and answers cross grpc as bytes: what cannot be parsed is answered as every other bad request, and an answer that
-is ready as bytes is not parsed to be serialized again. Handlers are registered without generated service code, which
-would tie the gateway to the grpcio that it was generated with.
+Requests and answers cross grpc as bytes: what cannot be parsed is answered as every other bad request, and an answer
+that is ready as bytes is not parsed to be serialized again. Handlers are registered without generated service code,
+which would tie the gateway to the grpcio that it was generated with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
@@ -20,7 +19,7 @@ from modctl.gateway.errors import CallFailure
 from modctl.gateway.routing import KEY, Chosen, choose, not_found, ref_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from modctl.gateway.listener import Listener
     from modctl.gateway.presence import ConnectedProcess, Presence
@@ -177,7 +176,7 @@ class Endpoint:
         self._presence = presence
         self._admission = Admission()
 
-    def handlers(self, listener: Listener) -> Sequence[grpc.GenericRpcHandler]:
+    def handlers(self, listener: Listener) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
         """The handlers of one listener: they know through which address a call came."""
         return [
             grpc.method_handlers_generic_handler(
@@ -208,8 +207,8 @@ class Endpoint:
             return None
 
         if method.streams:
-            return grpc.unary_stream_rpc_method_handler(behave)  # type: ignore[arg-type]
-        return grpc.unary_unary_rpc_method_handler(behave)  # type: ignore[arg-type]
+            return grpc.unary_stream_rpc_method_handler(behave)
+        return grpc.unary_unary_rpc_method_handler(behave)
 
     async def _serve(self, listener: Listener, method: Method, data: bytes, context: Context) -> bytes | None:
         identity = "anonymous" if method.open else listener.identify(context)

@@ -1,15 +1,16 @@
 """The gateway in a thread of this process: for tests, and for places that may not start programs.
 
-It brings everything into the process that the gateway's own process keeps out of it (grpc, its threads, its memory), and
-a process that forks must not do this.
+It brings everything into the process that the gateway's own process keeps out of it (grpc, its threads, its memory),
+and a process that forks must not do this.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from modctl.gateway.claim import Claim
 from modctl.gateway.errors import ClaimError
@@ -18,10 +19,12 @@ from modctl.gateway.gateway import DEFAULT_GRACE_S, Gateway
 if TYPE_CHECKING:
     from types import TracebackType
 
+SelfT = TypeVar("SelfT", bound="ThreadGateway")
+
 _log = logging.getLogger(__name__)
 
-START_S = 10.0
-STOP_S = 10.0
+START_S: Final = 10.0
+STOP_S: Final = 10.0
 
 
 class ThreadGateway:
@@ -32,13 +35,13 @@ class ThreadGateway:
         self._claim = claim
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        self._failure: BaseException | None = None
+        self._failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="modctl-gateway", daemon=True)
         self._thread.start()
         self._ready.wait(START_S)
-        if self._failure is not None:
+        for failure in self._failures:
             self._thread.join(STOP_S)
-            raise ClaimError(f"the gateway could not start: {self._failure}") from self._failure
+            raise ClaimError(f"the gateway could not start: {failure}") from failure
 
     @property
     def addresses(self) -> list[str]:
@@ -53,13 +56,11 @@ class ThreadGateway:
     def stop(self) -> None:
         """Ends it and waits until everything of it is gone. Idempotent."""
         if self._loop is not None and self._thread.is_alive():
-            try:
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 self._loop.call_soon_threadsafe(self._gateway.end, "stop() was called")
-            except RuntimeError:  # it has just ended by itself
-                pass
         self._thread.join(STOP_S)
 
-    def __enter__(self) -> ThreadGateway:
+    def __enter__(self: SelfT) -> SelfT:  # noqa: PYI019 - typing.Self is Python 3.11's
         return self
 
     def __exit__(
@@ -70,8 +71,8 @@ class ThreadGateway:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # the thread's last words: whoever waits for it must hear
-            self._failure = error
+        except BaseException as error:  # noqa: BLE001 - the thread's last words: whoever waits for it must hear
+            self._failures.append(error)
             _log.exception("the gateway ended")
         finally:
             self._claim.release()

@@ -29,7 +29,7 @@ _UNPLAIN: Final = re.compile(r"[\x00-\x20\x7f/\\]")
 
 
 def name(field: str, value: str) -> str:
-    """A dotted name that can be a key of sys.modules. Names that no import statement can say are allowed: they are there.
+    """A dotted name that can be a key of sys.modules, though no import statement may be able to say it.
 
     Raises:
         CallFailure: INVALID_ARGUMENT, BAD_REQUEST; as all functions here.
@@ -81,7 +81,7 @@ def enum(field: str, wrapper: EnumTypeWrapper, value: int, *, unspecified: bool 
     """The name of an enum's value."""
     if value not in wrapper.values() or (value == 0 and not unspecified):
         raise bad_request(field, f"{value} is no {wrapper.DESCRIPTOR.name}")
-    return wrapper.Name(value)  # type: ignore[no-any-return]
+    return wrapper.Name(value)
 
 
 def seconds(field: str, value: float) -> float:

@@ -1,7 +1,7 @@
 """Who asks, and how that is known.
 
-An identity is text and its kind says where the text comes from. What a certificate says can never look like what modctl
-says itself: one that is made out to `uid:0` is quoted.
+An identity is text whose prefix says where it comes from: `uid:1000`, `token:NAME`, `uri:spiffe://corp/anna`,
+`dns:ci.example.com`, `cn:anna`, `anonymous`. No certificate can be made out to `uid:0`: it would be `dns:uid:0`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ import enum
 import re
 from typing import Final, NamedTuple
 
-#: Prefixes that modctl writes itself; a certificate that says one of them is quoted: `certificate:uid:0`.
-RESERVED: Final = ("uid:", "token:", "certificate:", "anonymous")
-#: A certificate that says its own role: modctl:ROLE/NAME, as `modctl tls issue --role` writes it.
-_ROLE_URI: Final = re.compile(r"modctl:(?P<role>viewer|operator|admin)/(?P<name>[^/\s]+)")
-_MAX_CHARACTERS: Final = 512
+#: A certificate that says its own role, as `modctl tls issue --role` writes it.
+_ROLE_URI: Final = re.compile(r"uri:modctl://(?P<role>viewer|operator|admin)/[^/\s]+")
 
 
 class Kind(enum.Enum):
@@ -24,7 +21,7 @@ class Kind(enum.Enum):
     USER = "user"
     #: The token that the gateway made for this user alone.
     OWN_TOKEN = "own-token"  # noqa: S105 - a kind, not a secret
-    #: The token of a file that the service's owner named.
+    #: A token of a file that the service's owner named.
     TOKEN = "token"  # noqa: S105 - a kind, not a secret
     #: A client certificate that the named authority signed.
     CERTIFICATE = "certificate"
@@ -36,22 +33,14 @@ class Caller(NamedTuple):
     """Who asks.
 
     Attributes:
-        identity: uid:1000, token:NAME, a certificate's URI or DNS name, or anonymous.
-        kind: how that is known.
+        identity: see above.
+        kind: how it is known.
         address: where the call came from, in gRPC's words: ipv4:10.0.0.7:40022; for the audit log.
     """
 
     identity: str
     kind: Kind
     address: str = ""
-
-
-def certificate_identity(name: str) -> str:
-    """The identity that a certificate's name stands for: the name, or a quoted one where it would look like ours."""
-    shown = "".join(character if character.isprintable() else "?" for character in name)[:_MAX_CHARACTERS]
-    if not shown or shown.lower().startswith(RESERVED):
-        return f"certificate:{shown}"
-    return shown
 
 
 def role_in_certificate(identity: str) -> str:

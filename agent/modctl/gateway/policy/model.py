@@ -127,7 +127,7 @@ class Policy:
         roles: name to verbs.
         identities: (glob, role) in the order of the file.
         default_roles: kind of caller to role, for whoever no identity matches.
-        certificate_roles: whether a certificate that says its own role (modctl:ROLE/NAME) is believed.
+        certificate_roles: whether a certificate that says its own role (modctl://ROLE/NAME) is believed.
         rules: in the order of the file.
         protected: (glob, because): names protected beside those that the process computes.
         unprotected: globs of names whose computed protection the owner lifts.

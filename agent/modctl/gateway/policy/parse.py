@@ -3,7 +3,7 @@
 version = 1                              # must be there
 
 [identities]                             # glob of an identity -> role; an exact one wins, then the first that fits
-"spiffe://corp/ops/*" = "operator"
+"uri:spiffe://corp/ops/*" = "operator"
 "uid:1000" = "admin"
 
 [defaults]                               # whoever fits nothing above

@@ -82,6 +82,11 @@ def test_every_python_file_of_the_tree_is_in_the_wheel(wheel: Path) -> None:
         for file in (ROOT / root / "modctl").rglob("*.py*")
         if file.suffix in {".py", ".pyi"}
     }
+    examples = "modctl/client/demo/examples/"
+    tree |= {
+        examples + file.relative_to(ROOT / "examples").as_posix()  # what `modctl demo` starts
+        for file in (ROOT / "examples").rglob("*.py")
+    }
     with zipfile.ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if name.endswith((".py", ".pyi"))} == tree
 

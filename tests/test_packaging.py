@@ -100,7 +100,7 @@ def test_the_base_install_depends_on_grpcio_and_protobuf_without_upper_pins(whee
         scripts.read_string(archive.read(entry_points).decode())
     requirements = message.get_all("Requires-Dist") or []
     base_only = [requirement for requirement in requirements if "extra ==" not in requirement]
-    assert sorted(base_only) == ["grpcio>=1.60", "protobuf>=4.25"]
+    assert sorted(base_only) == ["grpcio>=1.60", "protobuf>=4.25", "tomli>=2; python_version < '3.11'"]
     assert message["License-Expression"] == "Apache-2.0"
     assert dict(scripts["console_scripts"]) == {
         "modctl": "modctl.client.cli:main",

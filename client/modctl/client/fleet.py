@@ -1,0 +1,436 @@
+"""The asyncio core of the SDK: every verb, for any number of targets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from modctl.client import convert, discover, dispatch, explain, requests
+from modctl.client.channel import CallFailed, Channel, Security, tls_credentials
+from modctl.client.errors import UsageError
+from modctl.client.gather import ListGatherer
+from modctl.client.listing import BatchStore, Modules
+from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
+from modctl.client.results import ChangeResult, Failure, FleetResult, ModuleDetail, Process, Revision, Row
+from modctl.client.targets import Target, parse_targets
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from modctl.client.credentials import TLS, Token
+    from modctl.client.dispatch import Observer
+    from modctl.client.requests import Request
+    from modctl.client.results import ModuleEvent
+
+    Selection = str | int | Sequence[str | int]
+
+#: Beyond so many targets a connection is closed after each call: an open one costs about 0.1 MiB.
+KEPT_CHANNELS = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fleet is spoken to.
+
+    Args:
+        tls: TLS to the targets; None uses plain text for unix sockets and loopback, and TLS with the system's
+            authorities for everything else.
+        token: the bearer token; None takes this user's own for loopback, and none for everything else.
+        plaintext: no TLS anywhere.
+        process: which processes: "all", "any", an id, a pid, or several of them.
+        fanout: how many targets are in flight.
+        connect_timeout_s: bound on connecting to a target, in seconds.
+        timeout_s: bound on a process's answer, in seconds.
+        deadline_s: bound on each call to the whole fleet, in seconds; None is none.
+    """
+
+    tls: TLS | None = None
+    token: Token | None = None
+    plaintext: bool = False
+    process: Selection = "all"
+    fanout: int = 64
+    connect_timeout_s: float = 2.0
+    timeout_s: float = 10.0
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fanout < 1:
+            raise UsageError(f"fanout={self.fanout}: at least one target has to be in flight")
+        for name in ("connect_timeout_s", "timeout_s"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: a time above zero is needed")
+        if self.tls is not None and self.plaintext:
+            raise UsageError("plaintext and TLS files exclude each other")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Who would be changed.
+
+    Args:
+        processes: target's label to the processes behind it, as they were just now.
+        failed: rows of the targets that could not be asked.
+        dry_run: whether nothing will be changed.
+    """
+
+    processes: dict[str, tuple[Process, ...]]
+    failed: tuple[Row[Any], ...]
+    dry_run: bool
+
+    @property
+    def count(self) -> int:
+        """How many processes."""
+        return sum(len(each) for each in self.processes.values())
+
+
+class AsyncFleet:
+    """Any number of targets, each with any number of processes behind it.
+
+    Made by `connect`; an asynchronous context manager. The targets are looked up at the first call and stay the same.
+    One target down never raises: it is a row of the result.
+    """
+
+    def __init__(self, targets: Sequence[Target], settings: Settings, exclude: Sequence[Target] = ()) -> None:
+        self.settings = settings
+        #: Called before a change is sent, with who would be changed; what it raises stops the change.
+        self.before_change: Callable[[Survey], None] | None = None
+        #: Told of progress.
+        self.observer: Observer | None = None
+        #: Once set, no further target is asked.
+        self.stop = asyncio.Event()
+        self._named = tuple(targets)
+        self._exclude = tuple(exclude)
+        self._targets: list[Target] | None = None
+        self._channels: dict[Target, Channel] = {}
+        self._credentials: Any = None
+
+    @classmethod
+    def connect(
+        cls,
+        *hosts: str,
+        exclude: Iterable[str] = (),
+        tls: TLS | None = None,
+        token: Token | None = None,
+        plaintext: bool = False,
+        process: Selection = "all",
+        fanout: int = 64,
+        connect_timeout_s: float = 2.0,
+        timeout_s: float = 10.0,
+        deadline_s: float | None = None,
+    ) -> AsyncFleet:
+        """A fleet of the hosts named; without any, of every agent of this user on this machine. Dials nobody yet.
+
+        Args:
+            hosts: addresses, lists and ranges: "svc[01-20]:50051", "a:1,b:2", "unix:///run/x.sock".
+            exclude: the same, to leave out.
+            tls: see Settings, as for all others.
+            token: the bearer token.
+            plaintext: no TLS anywhere.
+            process: which processes.
+            fanout: how many targets are in flight.
+            connect_timeout_s: bound on connecting to a target, in seconds.
+            timeout_s: bound on a process's answer, in seconds.
+            deadline_s: bound on each call to the whole fleet, in seconds.
+
+        Raises:
+            UsageError: something of it cannot be; TargetSyntaxError for a bad address.
+        """
+        settings = Settings(tls, token, plaintext, process, fanout, connect_timeout_s, timeout_s, deadline_s)
+        return cls(parse_targets(hosts), settings, parse_targets(exclude))
+
+    async def __aenter__(self) -> AsyncFleet:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hangs up."""
+        channels, self._channels = list(self._channels.values()), {}
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+    async def resolve(self) -> list[Target]:
+        """The targets, looked up once."""
+        if self._targets is None:
+            loop = asyncio.get_running_loop()
+            found = await discover.resolve(self._named, loop) if self._named else discover.local_targets()
+            left_out = {target.address for target in await discover.resolve(self._exclude, loop)}
+            left_out |= {target.address for target in self._exclude}
+            self._targets = [target for target in found if target.address not in left_out]
+        return self._targets
+
+    # Reading
+
+    async def list(
+        self,
+        *patterns: str,
+        kinds: Sequence[str] = (),
+        states: Sequence[str] = (),
+        basic: bool = False,
+        with_size: bool = False,
+    ) -> FleetResult[Modules]:
+        """The entries of sys.modules.
+
+        Args:
+            patterns: globs of names, OR-ed; none means all.
+            kinds: SOURCE, EXTENSION, …, OR-ed; none means all.
+            states: MODIFIED, INJECTED, …, OR-ed; none means all.
+            basic: leave out digest and state: no file of the target is looked at.
+            with_size: measure memory; slow, approximate.
+
+        Raises:
+            UsageError: a kind or state that is none.
+        """
+        body = requests.list_modules(patterns, kinds, states, basic, with_size)
+        store = BatchStore()
+        return await self._read(requests.LIST_MODULES, body, lambda: ListGatherer(store))
+
+    async def get(
+        self, name: str, *, with_source: bool = False, attributes: Sequence[str] = (), deep: bool = False
+    ) -> FleetResult[ModuleDetail]:
+        """Everything about one entry. Nothing is imported.
+
+        Args:
+            name: the entry's.
+            with_source: send the source that is really running.
+            attributes: whose values to send.
+            deep: look for holders of old objects through the whole heap; bounded, slow.
+        """
+        request = requests.get_module(name, with_source, attributes, deep)
+        return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
+
+    async def history(self, *, limit: int = 0) -> FleetResult[tuple[Revision, ...]]:
+        """Committed change sets, newest first; `limit` 0 is all that are kept."""
+        request = requests.list_revisions(limit)
+        return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
+
+    async def agents(self) -> FleetResult[Process]:
+        """The processes behind the targets, and who the caller is to each."""
+
+        async def ask(target: Target) -> list[Row[Process]]:
+            return await self._processes(target, with_identity=True)
+
+        return await self._fan_out(ask, changes=False)
+
+    async def watch(self, *patterns: str, since_revision: int | None = None) -> AsyncIterator[ModuleEvent | Row[Any]]:
+        """Changes of the module table as they happen, for ever; a target that is lost is told as a Row and dialled again.
+
+        Args:
+            patterns: globs of names, OR-ed; none means all.
+            since_revision: kept revisions after it are told first.
+        """
+        from modctl.client.watch import watch
+
+        async for each in watch(self, await self.resolve(), patterns, since_revision):
+            yield each
+
+    # Changing
+
+    async def import_modules(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
+        """Makes sure that modules are loaded."""
+        return await self.apply([Import(name) for name in names], options=options)
+
+    async def inject(self, operation: Inject, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
+        """Puts a made module into sys.modules."""
+        return await self.apply([operation], options=options)
+
+    async def evict(
+        self, *names: str, recursive: bool = False, options: ChangeOptions | None = None
+    ) -> FleetResult[ChangeResult]:
+        """Removes entries, their loaded submodules too where `recursive`."""
+        return await self.apply([Evict(name, recursive) for name in names], options=options)
+
+    async def reimport(
+        self, *names: str, mode: str = "fresh", recursive: bool = False, options: ChangeOptions | None = None
+    ) -> FleetResult[ChangeResult]:
+        """Fresh module objects from their sources; the old entries stay until the new ones have executed."""
+        return await self.apply([Reimport(name, mode, recursive) for name in names], options=options)
+
+    async def reload(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
+        """The running program uses the new code: the live objects take it."""
+        return await self.apply([Reimport(name, "patch") for name in names], options=options)
+
+    async def apply(
+        self, operations: Sequence[Operation], *, options: ChangeOptions | None = None
+    ) -> FleetResult[ChangeResult]:
+        """Many operations as one: in each process all or nothing.
+
+        Raises:
+            UsageError: there is nothing in it, or too much.
+        """
+        return await self._change(lambda filled: requests.change(operations, filled), options)
+
+    async def undo(self, revision: int = 0, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
+        """Takes a revision back, 0 the newest that stands; that makes a new one."""
+        return await self._change(lambda filled: requests.undo(revision, filled), options)
+
+    async def freeze(self, reason: str = "") -> FleetResult[Process]:
+        """Makes the processes refuse every change."""
+        return await self._change(lambda _: requests.freeze(reason), None)
+
+    async def thaw(self) -> FleetResult[Process]:
+        """Allows changes again."""
+        return await self._change(lambda _: requests.thaw(), None)
+
+    async def survey(self, dry_run: bool = False) -> Survey:
+        """Who a change would touch."""
+
+        async def ask(target: Target) -> list[Row[Process]]:
+            return await self._processes(target, with_identity=False)
+
+        result: FleetResult[Process] = await self._fan_out(ask, changes=False)
+        processes: dict[str, tuple[Process, ...]] = {}
+        for row in result.rows:
+            if row.value is not None:
+                processes[row.target] = (*processes.get(row.target, ()), row.value)
+        if self.settings.process == "any":
+            processes = {target: each[:1] for target, each in processes.items()}
+        return Survey(processes, result.failed, dry_run)
+
+    # Below: how
+
+    def channel(self, target: Target) -> Channel:
+        """The connection to a target, made where there is none.
+
+        Raises:
+            CredentialsError: certificates or keys that cannot be used.
+        """
+        kept = self._channels.get(target)
+        if kept is None:
+            kept = self._channels[target] = Channel(target, self._security(target), self.settings.connect_timeout_s)
+        return kept
+
+    def selector(self) -> str:
+        """The value of `modctl-process`."""
+        process = self.settings.process
+        if isinstance(process, (str, int)):
+            return str(process)
+        return ",".join(str(each) for each in process)
+
+    def failure(self, failed: CallFailed, target: Target) -> Failure:
+        """What a failed call means."""
+        tls = self.settings.tls
+        return dispatch.failure_from(
+            failed, target, self._security(target).credentials is not None, tls is not None and tls.cert is not None
+        )
+
+    def _security(self, target: Target) -> Security:
+        settings = self.settings
+        token = settings.token.value if settings.token is not None and not target.path else None
+        server_name = (settings.tls.server_name or "") if settings.tls is not None else ""
+        if target.path or settings.plaintext or (settings.tls is None and target.is_loopback):
+            if token is None and target.is_loopback and not target.path:
+                token = discover.local_token(target.port)
+            return Security(None, token, "")
+        if self._credentials is None:
+            from modctl.client.credentials import TLS
+
+            self._credentials = tls_credentials(settings.tls or TLS())
+        return Security(self._credentials, token, server_name)
+
+    async def _read(self, method: str, body: bytes, make: Callable[[], dispatch.Gatherer]) -> FleetResult[Any]:
+        timeout_s = self.settings.timeout_s
+
+        async def ask(target: Target) -> list[Row[Any]]:
+            call = dispatch.Call(
+                self.channel(target), target, method, body, self.selector(), timeout_s, False, self.failure
+            )
+            return await call.run(make)
+
+        return await self._fan_out(ask, changes=False)
+
+    async def _change(
+        self, make: Callable[[ChangeOptions], Request], options: ChangeOptions | None
+    ) -> FleetResult[Any]:
+        options = options or ChangeOptions()
+        filled = replace(
+            options,
+            request_id=options.request_id or uuid.uuid4().hex,
+            execution_timeout_s=options.execution_timeout_s or self.settings.timeout_s,
+        )
+        request = make(filled)
+        survey = await self.survey(filled.dry_run)
+        if self.before_change is not None:
+            self.before_change(survey)
+        timeout_s = filled.execution_timeout_s + dispatch.CHANGE_MARGIN_S
+        compare = self.settings.process == "all"
+
+        async def ask(target: Target) -> list[Row[Any]]:
+            if target.label not in survey.processes:
+                return [row for row in survey.failed if row.target == target.label]
+            call = dispatch.Call(
+                self.channel(target),
+                target,
+                request.method,
+                request.body,
+                self.selector(),
+                timeout_s,
+                not filled.dry_run,
+                self.failure,
+                frozenset(process.id for process in survey.processes[target.label]) if compare else frozenset(),
+            )
+            rows = await call.run(lambda: dispatch.OneAnswerEach(request))
+            return dispatch.name_the_silent(rows, target, survey.processes[target.label]) if compare else rows
+
+        return await self._fan_out(ask, changes=not filled.dry_run)
+
+    async def _processes(self, target: Target, with_identity: bool) -> list[Row[Process]]:
+        channel = self.channel(target)
+        timeout_s = self.settings.timeout_s
+        try:
+            identity = convert.identity(await channel.ask(requests.GET_AGENT, b"", timeout_s)) if with_identity else ""
+            found = convert.processes(await channel.ask(requests.LIST_PROCESSES, b"", timeout_s), identity)
+        except CallFailed as failed:
+            failure = self.failure(failed, target)
+            outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
+            return [Row(target.label, "", "", 0, outcome, error=failure)]
+        return [
+            Row(target.label, process.id, process.service, process.pid, "OK", process)
+            for process in found
+            if self._selects(process)
+        ]
+
+    def _selects(self, process: Process) -> bool:
+        selector = self.selector()
+        return selector in ("all", "any") or bool({process.id, str(process.pid)} & set(selector.split(",")))
+
+    async def _fan_out(self, ask: Callable[[Target], Any], changes: bool) -> FleetResult[Any]:
+        targets = await self.resolve()
+        keep = len(targets) <= KEPT_CHANNELS
+        settings = self.settings
+        deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
+
+        async def ask_and_close(target: Target) -> list[Row[Any]]:
+            try:
+                return list(await ask(target))
+            finally:
+                if not keep and (channel := self._channels.pop(target, None)) is not None:
+                    await channel.close()
+
+        rows, skipped, cut = await dispatch.fan_out(
+            targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
+        )
+        late = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
+        outcome = explain.outcome_of(late, changes, sent=True)
+        rows += [Row(target.label, "", "", 0, outcome, error=late) for target in cut]
+        return FleetResult(self._reached(targets, rows), len(targets), [target.label for target in skipped])
+
+    def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+        """Without the silence of who was only looked for, and of hosts that have none of the processes named."""
+        looked_for = {target.label for target in targets if target.discovered}
+        named = self.selector() not in ("all", "any")
+        kept: list[Row[Any]] = []
+        for row in rows:
+            reason = row.error.reason if row.error is not None else ""
+            if row.target in looked_for and reason in ("NO_SOCKET", "REFUSED", "SOCKET_DENIED") and not row.process:
+                continue
+            if named and reason == "PROCESS_NOT_FOUND":
+                continue
+            kept.append(row)
+        return kept

@@ -1,0 +1,121 @@
+"""What the output may look like: who reads it, how wide it is, whether it has colours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+@dataclass
+class Output:
+    """Where and how to print.
+
+    Args:
+        format: one of FORMATS.
+        by_host: no folding: every process by itself.
+        headers: whether tables have them.
+        colour: whether to colour.
+        width: columns of the terminal; None where nothing is to be cut.
+        folding: whether identical answers become one block.
+        quiet: nothing on stderr but errors.
+        verbose: more of everything.
+        out: data.
+        err: messages.
+    """
+
+    format: str = "table"
+    by_host: bool = False
+    headers: bool = True
+    colour: bool = False
+    width: int | None = None
+    folding: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    out: IO[str] = field(default_factory=lambda: sys.stdout)
+    err: IO[str] = field(default_factory=lambda: sys.stderr)
+
+    @property
+    def wide(self) -> bool:
+        """Whether every column is wanted, uncut."""
+        return self.format == "wide"
+
+    def style(self, text: str, style: str) -> str:
+        """The text in a style: bold, dim or a colour."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.colour and style and text else text
+
+    def write(self, text: str) -> None:
+        """Data, on stdout."""
+        self.out.write(text)
+
+    def note(self, text: str) -> None:
+        """A message, on stderr; nothing where the operator wants quiet."""
+        if not self.quiet:
+            self.err.write(f"{text}\n")
+            self.err.flush()
+
+    def warn(self, text: str) -> None:
+        """A message that is never kept back, on stderr."""
+        self.err.write(f"{text}\n")
+        self.err.flush()
+
+
+def make_output(
+    format: str,  # noqa: A002 - the flag's own word
+    by_host: bool,
+    no_headers: bool,
+    color: str,
+    quiet: bool,
+    verbose: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> Output:
+    """What the flags, the terminal and the environment say together. NO_COLOR: see no-color.org."""
+    on_terminal = sys.stdout.isatty()
+    colour = color == "always" or (
+        color == "auto" and on_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    )
+    return Output(
+        format=format,
+        by_host=by_host,
+        headers=not no_headers,
+        colour=colour,
+        width=max(40, shutil.get_terminal_size((80, 24)).columns) if on_terminal and format != "wide" else None,
+        folding=on_terminal and not by_host,
+        quiet=quiet,
+        verbose=verbose,
+        out=sys.stdout,
+        err=sys.stderr,
+    )
+
+
+def printable(text: str) -> str:
+    """Text of somebody else's, safe to show: control characters would speak to the terminal.
+
+    A tab is a blank; everything else that does not print is shown as Python would write it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else " " if character == "\t" else ascii(character)[1:-1]
+        for character in text
+    )
+
+
+def display_width(text: str) -> int:
+    """How many columns the text takes: East Asian wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )

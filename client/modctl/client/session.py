@@ -1,0 +1,191 @@
+"""One run of a command: from the common flags to a fleet, and from its result to the screen and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from modctl.client import exits
+from modctl.client.errors import DeclinedError, UsageError
+from modctl.client.printers.terminal import Output, make_output
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from modctl.client.fleet import AsyncFleet, Survey
+    from modctl.client.operations import ChangeOptions
+    from modctl.client.results import FleetResult
+
+ResultT = TypeVar("ResultT")
+
+
+class Session:
+    """The common flags of a command, and what they ask for.
+
+    Args:
+        flags: as the command got them from click.
+    """
+
+    def __init__(self, flags: Mapping[str, Any]) -> None:
+        self._flags = flags
+        self.output: Output = make_output(
+            flags["output"], flags["by_host"], flags["no_headers"], flags["color"], flags["quiet"], flags["verbose"]
+        )
+
+    # What commands call
+
+    def read(
+        self,
+        kind: str,
+        work: Callable[[AsyncFleet], Awaitable[FleetResult[Any]]],
+        show: Callable[[FleetResult[Any], Output], None] | None = None,
+        **how: Any,
+    ) -> int:
+        """Asks, prints, and says what to exit with."""
+        return self._finish(kind, self._run(work), show, how)
+
+    def change(self, kind: str, work: Callable[[AsyncFleet, ChangeOptions], Awaitable[FleetResult[Any]]]) -> int:
+        """The same for what changes processes; refuses without a target."""
+        flags = self._flags
+        if not (flags["host"] or flags["hosts_file"] or flags["all"] or self._process() not in ("all", "any")):
+            raise click.UsageError(
+                "a change needs a target: name it with --host, or say --all for every agent of yours on this machine"
+            )
+        from modctl.client.operations import ChangeOptions
+
+        options = ChangeOptions(
+            dry_run=flags.get("dry_run", False),
+            reason=flags.get("reason") or "",
+            override_protected=tuple(flags.get("override") or ()),
+        )
+
+        def prepared(fleet: AsyncFleet) -> Awaitable[FleetResult[Any]]:
+            fleet.before_change = self._announce
+            return work(fleet, options)
+
+        return self._finish(kind, self._run(prepared), None, {})
+
+    def stream(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
+        """For what prints as it goes."""
+        return self._run(work)
+
+    # How
+
+    def fleet(self) -> AsyncFleet:
+        """The fleet that the flags name."""
+        from modctl.client.credentials import TLS, Token
+        from modctl.client.fleet import AsyncFleet, Settings
+        from modctl.client.targets import parse_targets, read_hosts_file
+
+        flags = self._flags
+        words = list(flags["host"])
+        if flags["hosts_file"]:
+            with flags["hosts_file"] as file:
+                listed = read_hosts_file(file.read())
+            if not listed and not words:
+                raise UsageError("--hosts-file: there is no target in it")
+            words += listed
+        named = [flags[name] for name in ("cacert", "cert", "key", "server_name")]
+        settings = Settings(
+            tls=TLS(*named) if any(named) else None,
+            token=Token.from_file(flags["token_file"]) if flags["token_file"] else None,
+            plaintext=flags["plaintext"],
+            process=self._process(),
+            fanout=flags["fanout"],
+            connect_timeout_s=flags["connect_timeout"],
+            timeout_s=flags["timeout"],
+            deadline_s=flags["deadline"],
+        )
+        fleet = AsyncFleet(parse_targets(words), settings, parse_targets(flags["exclude"]))
+        if sys.stderr.isatty() and not self.output.quiet:
+            from modctl.client.printers.progress import ProgressLine
+
+            fleet.observer = ProgressLine(sys.stderr)
+        return fleet
+
+    def _process(self) -> str:
+        text = ",".join(part.strip() for part in self._flags["process"].split(",") if part.strip())
+        return text.lower() if text.lower() in ("all", "any") else text or "all"
+
+    def _run(self, work: Callable[[AsyncFleet], Awaitable[ResultT]]) -> ResultT:
+        return asyncio.run(self._in_loop(work))
+
+    async def _in_loop(self, work: Callable[[AsyncFleet], Awaitable[ResultT]]) -> ResultT:
+        fleet = self.fleet()
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work(fleet))
+        presses = 0
+
+        def interrupted() -> None:
+            nonlocal presses
+            presses += 1
+            if presses == 1 and fleet.observer is not None:
+                fleet.observer.end()
+            if presses == 1:
+                self.output.note("modctl: interrupted: nobody else is asked; once more quits at once")
+                fleet.stop.set()
+            else:
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            await fleet.close()
+
+    def _finish(
+        self,
+        kind: str,
+        result: FleetResult[Any],
+        show: Callable[[FleetResult[Any], Output], None] | None,
+        how: Mapping[str, Any],
+    ) -> int:
+        if not result.rows and not result.skipped:
+            self.output.warn(self._nobody())
+        if show is not None:
+            from modctl.client.printers.failures import show_failures
+
+            show(result, self.output)
+            self.output.out.flush()
+            show_failures(result, self.output)
+        else:
+            from modctl.client import printers
+
+            printers.show(kind, result, self.output, **how)
+        return exits.of_result(result)
+
+    def _nobody(self) -> str:
+        if self._process() not in ("all", "any"):
+            return f"modctl: no target has the process {self._process()}; `modctl agents` lists them"
+        if self._flags["host"] or self._flags["hosts_file"]:
+            return "modctl: no process was found at the targets named"
+        return (
+            "modctl: no agent of yours runs on this machine; start a service with "
+            "`python -m modctl.agent app.py`, or name a target with --host"
+        )
+
+    def _announce(self, survey: Survey) -> None:
+        """Says who will be changed before it happens; asks where somebody sits there who can answer."""
+        if survey.count < 2 or survey.dry_run:
+            return
+        from modctl.client.printers import fold
+
+        services = sorted({process.service for each in survey.processes.values() for process in each})
+        named = [target for target in survey.processes if not target.startswith("unix:")]
+        where = f" at {fold.fold_names(named)}" if named else ""
+        text = f"{fold.count(len(survey.processes), 'target')}, {fold.processes(survey.count)} of {', '.join(services)}{where}"
+        if self._flags.get("yes") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            self.output.note(f"modctl: {text}")
+            return
+        if self._flags.get("reads_stdin"):
+            self.output.note(f"modctl: {text}")
+            return
+        if not click.confirm(f"modctl: {text}: go on?", default=True, err=True):
+            raise DeclinedError("nothing was changed")

@@ -75,7 +75,7 @@ class Requests:
 
     def _dispatch(self, request_id: int, operation: str, request: dict[str, Any], wire: Wire) -> None:
         if operation == "describe":
-            wire.queue(request_id, LAST, json_body(self._describe()))
+            wire.queue(request_id, LAST, json_body({"process": self._describe()}))
         elif operation == "watch":
             patterns, since = request.get("patterns") or [], request.get("since_revision")
             self._watches[request_id] = self._engine.watch(patterns, since)

@@ -63,9 +63,10 @@ class Gateway:
         self._agents = AgentService(
             service, self._version, self._presence, self._warnings, self.addresses, self._complete
         )
+        self._modules = ModuleService(self._presence, self._files)
         services = {
             module_service.SERVICE: {
-                **ModuleService(self._presence, self._files).methods(),
+                **self._modules.methods(),
                 **ChangeService(self._compiling).methods(),
             },
             agent_service.SERVICE: self._agents.methods(),
@@ -135,6 +136,7 @@ class Gateway:
         await self._listeners.stop()
         for pool in (self._files, self._compiling):
             pool.shutdown(wait=False, cancel_futures=True)
+        self._modules.close()
         self._claim.release()
 
     async def _look_after_claim(self) -> None:

@@ -12,12 +12,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from modctl.gateway.rows import Batch
-from modctl.gateway.states import Digests, Look
 from modctl.v1 import module_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
+
+    from modctl.gateway.disk import Disk, Look
+    from modctl.gateway.states import Digests
 
 ResultT = TypeVar("ResultT")
 
@@ -70,16 +72,20 @@ class Listing:
         states: numbers of ModuleState to keep; none means all.
         batches: frames seen before.
         digests: digests taken before.
+        disk: what is known of files.
         files: the threads that may wait for a disk.
     """
 
-    def __init__(self, view: int, states: frozenset[int], batches: Batches, digests: Digests, files: Executor) -> None:
+    def __init__(
+        self, view: int, states: frozenset[int], batches: Batches, digests: Digests, disk: Disk, files: Executor
+    ) -> None:
         self._full = view != module_pb2.MODULE_VIEW_BASIC
         self._states = states
         self._batches = batches
         self._digests = digests
         self._files = files
-        self._look = Look()
+        self._disk = disk
+        self._looking: asyncio.Future[Look] | None = None
         self._done: dict[int, tuple[Batch, asyncio.Future[bytes]]] = {}
 
     async def render(self, body: bytes) -> bytes:
@@ -100,9 +106,12 @@ class Listing:
         return await asyncio.shield(found[1])
 
     async def _judge(self, batch: Batch) -> bytes:
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._in_thread(self._disk.look))
+        look = await asyncio.shield(self._looking)
         if self._states:
-            return await self._in_thread(lambda: batch.only(self._states, self._look, self._digests, full=self._full))
-        return await self._in_thread(lambda: batch.full(self._look, self._digests))
+            return await self._in_thread(lambda: batch.only(self._states, look, self._digests, full=self._full))
+        return await self._in_thread(lambda: batch.full(look, self._digests))
 
     async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)

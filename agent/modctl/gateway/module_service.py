@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import validation
 from modctl.gateway.changes import encoded
+from modctl.gateway.disk import Disk
 from modctl.gateway.errors import CallFailure, SourceError
 from modctl.gateway.listing import Batches, Listing
 from modctl.gateway.messages import bad_answer, make, parse
@@ -37,6 +38,11 @@ class ModuleService:
         self._files = files
         self._batches = Batches()
         self._digests = Digests()
+        self._disk = Disk()
+
+    def close(self) -> None:
+        """Lets go of what is watched."""
+        self._disk.close()
 
     def methods(self) -> dict[str, Method]:
         """The service's RPCs that change nothing."""
@@ -60,7 +66,9 @@ class ModuleService:
                 "with_size": request.with_size,
             }
         )
-        listing = Listing(request.view, frozenset(request.states), self._batches, self._digests, self._files)
+        listing = Listing(
+            request.view, frozenset(request.states), self._batches, self._digests, self._disk, self._files
+        )
 
         async def each(process: ConnectedProcess) -> None:
             answered = False

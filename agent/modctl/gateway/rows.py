@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import wire
 from modctl.gateway.messages import bad_answer, make, parse
-from modctl.gateway.states import GONE, HIDDEN, Digests, Look, Stamp, is_fresh, stamp_from
+from modctl.gateway.states import GONE, HIDDEN, Digests, Stamp, is_fresh, stamp_from
 from modctl.v1 import module_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
+
+    from modctl.gateway.disk import Look
 
 MODULES_FIELD: Final = 2
 _DIGEST_FIELD: Final = module_pb2.Module.DESCRIPTOR.fields_by_name["digest"].number
@@ -102,6 +104,11 @@ class Row:
         self._seen = now if self._final(now) else None
         return True
 
+    @property
+    def final(self) -> bool:
+        """Whether the judgement holds until the file changes."""
+        return self._seen is not None
+
     def _final(self, now: Stamp) -> bool:
         """Whether the judgement holds until the stamp changes."""
         if not self.is_source or now in (GONE, HIDDEN):
@@ -151,6 +158,10 @@ class Batch:
             raise bad_answer("a listing must have `modules`")
         self.rows = [Row(row) for row in rows]
         self._with_files = [row for row in self.rows if row.has_file]
+        self._folders = sorted({os.path.dirname(row.origin) for row in self._with_files})
+        #: The folders' versions when all rows were judged, and the rows that are judged again even so.
+        self._versions: list[int] | None = None
+        self._unsure: list[Row] = []
         self._basic: bytes | None = None
         self._full: bytes | None = None
         self._lock = threading.Lock()
@@ -177,12 +188,26 @@ class Batch:
             return _joined(wanted, (lambda row: row.basic + row.suffix) if full else (lambda row: row.basic))
 
     def _judge(self, look: Look, digests: Digests) -> bool:
+        """Brings all rows up to date; whether one may have changed."""
+        versions = self._versions_in(look)
+        same = versions == self._versions
         changed = False
         at = look.at
-        for row in self._with_files:
+        for row in self._unsure if same else self._with_files:
             if row.judge(at(row.origin), digests):
                 changed = True
+        if not same:
+            self._versions = versions
+            self._unsure = [row for row in self._with_files if not (row.final and look.kept(row.origin))]
         return changed
+
+    def _versions_in(self, look: Look) -> list[int]:
+        """The versions of all folders that can be watched: taken before their files are looked at."""
+        versions: list[int] = []
+        for place in self._folders:
+            folder = look.folder(place)
+            versions.append(-1 if folder is None else folder.version)
+        return versions
 
 
 def _joined(rows: list[Row], content: Callable[[Row], bytes]) -> bytes:

@@ -58,20 +58,6 @@ def is_fresh(stamp: Stamp) -> bool:
     return time.time_ns() - stamp.mtime_ns < FRESH_NS
 
 
-class Look:
-    """One look at the disk for one call: each file is asked for once, however many processes have loaded it."""
-
-    def __init__(self) -> None:
-        self._stamps: dict[str, Stamp] = {}
-
-    def at(self, origin: str) -> Stamp:
-        """The file's stamp, taken in this call."""
-        found = self._stamps.get(origin)
-        if found is None:
-            found = self._stamps[origin] = stamp_of(origin)
-        return found
-
-
 class Digests:
     """sha256 of files by name and stamp, the most recently used of them. Any thread."""
 

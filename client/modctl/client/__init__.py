@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
-    from modctl.client.fleet import AsyncFleet, Settings, Survey
+    from modctl.client.fleet import AsyncFleet
     from modctl.client.listing import Modules
     from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
     from modctl.client.results import (
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Revision,
         Row,
     )
+    from modctl.client.settings import Settings, Survey
     from modctl.client.sync import Client, Fleet
     from modctl.client.targets import Target
 
@@ -70,7 +71,7 @@ _HOME = {
         "UnreachableError",
         "UsageError",
     ),
-    "fleet": ("AsyncFleet", "Settings", "Survey"),
+    "fleet": ("AsyncFleet",),
     "listing": ("Modules",),
     "operations": ("ChangeOptions", "Evict", "Import", "Inject", "Operation", "Reimport"),
     "results": (
@@ -85,6 +86,7 @@ _HOME = {
         "Revision",
         "Row",
     ),
+    "settings": ("Settings", "Survey"),
     "sync": ("Client", "Fleet"),
     "targets": ("Target",),
 }

@@ -1,7 +1,7 @@
 """The only file that knows gRPC: bytes go out, bytes come in, failures become CallFailed.
 
-Methods are called by their path, without generated stubs: those check the version of grpcio and would bind the client to
-one. The channel options are the ones that measured best for fanning out to a thousand targets.
+Methods are called by their path, without generated stubs: those check the version of grpcio and would bind the client
+to one. The channel options are the ones that measured best for fanning out to a thousand targets.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class Channel:
             CallFailed: there is none.
         """
         try:
-            answer: bytes = await self._channel.unary_unary(method)(
-                request, metadata=tuple(self._metadata), timeout=timeout_s
-            )
+            answer: bytes = await self._channel.unary_unary(
+                method, request_serializer=None, response_deserializer=None
+            )(request, metadata=tuple(self._metadata), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise _failed(error) from None
         return answer
@@ -142,7 +142,9 @@ class Channel:
             CallFailed: the call did not end well; answers may have come before.
         """
         metadata = [*self._metadata, (PROCESS_KEY, process)] if process is not None else self._metadata
-        call = self._channel.unary_stream(method)(request, metadata=tuple(metadata), timeout=timeout_s)
+        call = self._channel.unary_stream(method, request_serializer=None, response_deserializer=None)(
+            request, metadata=tuple(metadata), timeout=timeout_s
+        )
         try:
             async for answer in call:
                 yield answer
@@ -153,10 +155,10 @@ class Channel:
 
     async def close(self) -> None:
         """Hangs up."""
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 def _failed(error: grpc.aio.AioRpcError) -> CallFailed:
-    trailers = error.trailing_metadata() or ()
+    trailers: Any = error.trailing_metadata() or ()
     detail = next((value for key, value in trailers if key == ERROR_KEY), b"")
     return CallFailed(error.code().name, error.details() or "", detail if isinstance(detail, bytes) else b"")

@@ -1,7 +1,7 @@
 """The `modctl` command: finds the verb, runs it, and turns what happened into an exit code.
 
-Commands are imported when they are run: their names and one-line helps stand here, so that `modctl --help` loads neither
-grpc nor any command. A test compares the lines with the commands' own.
+Commands are imported when they are run: their names and one-line helps stand here, so that `modctl --help` loads
+neither grpc nor any command. A test compares the lines with the commands' own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 try:
     import click
 except ImportError:  # the service's side of modctl is installed without it
-    click = None  # type: ignore[assignment]
+    _HAS_CLICK = False
+else:
+    _HAS_CLICK = True
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,7 @@ _INSTALL = "modctl: the command needs click, which is not installed here; run: p
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits."""
-    if click is None:
+    if not _HAS_CLICK:
         sys.stderr.write(f"{_INSTALL}\n")
         sys.exit(2)
     # gRPC's core writes to stderr about every handshake that fails; the rows say it better.
@@ -66,9 +68,6 @@ def run(args: Sequence[str] | None = None) -> int:
             code = group().main(args=None if args is None else [*args], prog_name="modctl", standalone_mode=False)
             sys.stdout.flush()
             return code if isinstance(code, int) else exits.OK
-        except click.exceptions.NoArgsIsHelpError as error:
-            sys.stderr.write(error.format_message() + "\n")
-            return exits.USAGE
         except click.ClickException as error:
             error.show()
             return exits.USAGE
@@ -114,10 +113,10 @@ def _lazy_group() -> type[click.Group]:
     class LazyGroup(click.Group):
         """Knows its commands by name, and imports one when it is called."""
 
-        def list_commands(self, ctx: click.Context) -> list[str]:
+        def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
             return list(COMMANDS)
 
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
             if cmd_name not in COMMANDS:
                 return None
             import importlib
@@ -137,7 +136,7 @@ def _lazy_group() -> type[click.Group]:
                 raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
             return super().resolve_command(ctx, args)
 
-        def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
             with formatter.section("Commands"):
                 formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 

@@ -57,20 +57,20 @@ class Token:
 
     @classmethod
     def from_file(cls, path: str) -> Token:
-        """Reads it; white space around it is taken off.
+        """Reads the first token of the file that the gateway reads, too: a line is a token, or a name and a token.
 
         Raises:
             CredentialsError: the file cannot be read, or holds no token.
         """
         try:
             with open(path, encoding="ascii") as file:
-                text = file.read(65536).strip()
+                lines = [line.partition("#")[0].split() for line in file.read(65536).splitlines()]
         except OSError as error:
             raise CredentialsError("--token-file", f"{path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise CredentialsError("--token-file", f"{path}: holds no token, it is not ASCII text") from error
         try:
-            return cls(text)
+            return cls(next((words[-1] for words in lines if words), ""))
         except CredentialsError as error:
             raise CredentialsError("--token-file", f"{path}: {error}") from None
 

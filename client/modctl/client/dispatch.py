@@ -1,7 +1,7 @@
 """Asks many targets at once and gathers what each of their processes says. Knows calls, not what they mean.
 
-Two promises are kept here: a target that fails becomes rows and never an exception; and a change whose answer is lost is
-asked for again with the same request id, which the process does once, and is UNKNOWN where even that stays silent.
+Two promises are kept here: a target that fails becomes rows and never an exception; and a change whose answer is lost
+is asked for again with the same request id, which the process does once, and is UNKNOWN where even that stays silent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modctl.client import convert, explain
+from modctl.client import explain
 from modctl.client.channel import CallFailed
 from modctl.client.results import Failure, Row
 
@@ -186,7 +186,9 @@ def name_the_silent(rows: list[Row[Any]], target: Target, expected: Sequence[Pro
             "PROCESS_LEFT",
             "the process was there before the change and has not answered; it has ended, or lost its gateway",
         )
-    named = [Row(target.label, process.id, process.service, process.pid, outcome, error=error) for process in silent]
+    named: list[Row[Any]] = [
+        Row(target.label, process.id, process.service, process.pid, outcome, error=error) for process in silent
+    ]
     return [row for row in rows if row.process] + named
 
 
@@ -254,13 +256,3 @@ async def fan_out(
     rows = [row for index in sorted(gathered) for row in gathered[index]]
     silent = [target for index, target in enumerate(targets) if index not in gathered]
     return (rows, [], silent) if late else (rows, silent, [])
-
-
-def failure_from(failed: CallFailed, target: Target, secure: bool, with_certificate: bool) -> Failure:
-    """What a failed call means: the target's own words where it has some."""
-    told = convert.failure_from_bytes(failed.detail)
-    if told is not None:
-        return told
-    if failed.code == "UNAVAILABLE" and not failed.sent:
-        return explain.connection_failure(failed.details, target, secure, with_certificate)
-    return explain.call_failure(failed.code, failed.details, secure)

@@ -16,7 +16,7 @@
         ├── AmbiguousProcessError          several processes where one was meant
         └── UncertainError                 a change was sent and no answer came
 
-A target that fails never raises out of a fleet call: it is a row of the result. `raise_for_failures()` and `Client` raise.
+A target that fails never raises out of a fleet call: it is a row. `raise_for_failures()` and `Client` raise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a failed call means: an outcome, and a sentence that says the cure.
 
-The left column are words of gRPC's own messages; they are gRPC's to change, so that a message that no line knows is shown as
-it is.
+The left column are words of gRPC's own messages; they are gRPC's to change, so that a message that no line knows is
+shown as it is.
 """
 
 from __future__ import annotations

@@ -5,86 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modctl.client import convert, discover, dispatch, explain, requests
-from modctl.client.channel import CallFailed, Channel, Security, tls_credentials
-from modctl.client.errors import UsageError
+from modctl.client.channel import CallFailed
+from modctl.client.dialer import Dialer
 from modctl.client.gather import ListGatherer
 from modctl.client.listing import BatchStore, Modules
 from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
 from modctl.client.results import ChangeResult, Failure, FleetResult, ModuleDetail, Process, Revision, Row
+from modctl.client.settings import Settings, Survey
 from modctl.client.targets import Target, parse_targets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
     from modctl.client.dispatch import Observer
     from modctl.client.requests import Request
     from modctl.client.results import ModuleEvent
+    from modctl.client.settings import Selection
 
-    Selection = str | int | Sequence[str | int]
+    # In the class below `list` is a verb.
+    Rows = list[Row[Any]]
+    Targets = list[Target]
 
 #: Beyond so many targets a connection is closed after each call: an open one costs about 0.1 MiB.
 KEPT_CHANNELS = 128
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a fleet is spoken to.
-
-    Args:
-        tls: TLS to the targets; None uses plain text for unix sockets and loopback, and TLS with the system's
-            authorities for everything else.
-        token: the bearer token; None takes this user's own for loopback, and none for everything else.
-        plaintext: no TLS anywhere.
-        process: which processes: "all", "any", an id, a pid, or several of them.
-        fanout: how many targets are in flight.
-        connect_timeout_s: bound on connecting to a target, in seconds.
-        timeout_s: bound on a process's answer, in seconds.
-        deadline_s: bound on each call to the whole fleet, in seconds; None is none.
-    """
-
-    tls: TLS | None = None
-    token: Token | None = None
-    plaintext: bool = False
-    process: Selection = "all"
-    fanout: int = 64
-    connect_timeout_s: float = 2.0
-    timeout_s: float = 10.0
-    deadline_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.fanout < 1:
-            raise UsageError(f"fanout={self.fanout}: at least one target has to be in flight")
-        for name in ("connect_timeout_s", "timeout_s"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)}: a time above zero is needed")
-        if self.tls is not None and self.plaintext:
-            raise UsageError("plaintext and TLS files exclude each other")
-
-
-@dataclass(frozen=True)
-class Survey:
-    """Who would be changed.
-
-    Args:
-        processes: target's label to the processes behind it, as they were just now.
-        failed: rows of the targets that could not be asked.
-        dry_run: whether nothing will be changed.
-    """
-
-    processes: dict[str, tuple[Process, ...]]
-    failed: tuple[Row[Any], ...]
-    dry_run: bool
-
-    @property
-    def count(self) -> int:
-        """How many processes."""
-        return sum(len(each) for each in self.processes.values())
 
 
 class AsyncFleet:
@@ -104,9 +53,9 @@ class AsyncFleet:
         self.stop = asyncio.Event()
         self._named = tuple(targets)
         self._exclude = tuple(exclude)
-        self._targets: list[Target] | None = None
-        self._channels: dict[Target, Channel] = {}
-        self._credentials: Any = None
+        self._targets: Targets | None = None
+        #: The connections, for those who stream over them.
+        self.dialer = Dialer(settings)
 
     @classmethod
     def connect(
@@ -142,7 +91,7 @@ class AsyncFleet:
         settings = Settings(tls, token, plaintext, process, fanout, connect_timeout_s, timeout_s, deadline_s)
         return cls(parse_targets(hosts), settings, parse_targets(exclude))
 
-    async def __aenter__(self) -> AsyncFleet:
+    async def __aenter__(self) -> AsyncFleet:  # noqa: PYI034 - there are no subclasses
         return self
 
     async def __aexit__(
@@ -152,10 +101,9 @@ class AsyncFleet:
 
     async def close(self) -> None:
         """Hangs up."""
-        channels, self._channels = list(self._channels.values()), {}
-        await asyncio.gather(*(channel.close() for channel in channels))
+        await self.dialer.close()
 
-    async def resolve(self) -> list[Target]:
+    async def resolve(self) -> Targets:
         """The targets, looked up once."""
         if self._targets is None:
             loop = asyncio.get_running_loop()
@@ -213,13 +161,13 @@ class AsyncFleet:
     async def agents(self) -> FleetResult[Process]:
         """The processes behind the targets, and who the caller is to each."""
 
-        async def ask(target: Target) -> list[Row[Process]]:
+        async def ask(target: Target) -> Rows:
             return await self._processes(target, with_identity=True)
 
         return await self._fan_out(ask, changes=False)
 
     async def watch(self, *patterns: str, since_revision: int | None = None) -> AsyncIterator[ModuleEvent | Row[Any]]:
-        """Changes of the module table as they happen, for ever; a target that is lost is told as a Row and dialled again.
+        """Changes of the module table as they happen, for ever; a target that is lost is a Row, and dialled again.
 
         Args:
             patterns: globs of names, OR-ed; none means all.
@@ -281,7 +229,7 @@ class AsyncFleet:
     async def survey(self, dry_run: bool = False) -> Survey:
         """Who a change would touch."""
 
-        async def ask(target: Target) -> list[Row[Process]]:
+        async def ask(target: Target) -> Rows:
             return await self._processes(target, with_identity=False)
 
         result: FleetResult[Process] = await self._fan_out(ask, changes=False)
@@ -295,51 +243,19 @@ class AsyncFleet:
 
     # Below: how
 
-    def channel(self, target: Target) -> Channel:
-        """The connection to a target, made where there is none.
-
-        Raises:
-            CredentialsError: certificates or keys that cannot be used.
-        """
-        kept = self._channels.get(target)
-        if kept is None:
-            kept = self._channels[target] = Channel(target, self._security(target), self.settings.connect_timeout_s)
-        return kept
-
-    def selector(self) -> str:
-        """The value of `modctl-process`."""
-        process = self.settings.process
-        if isinstance(process, (str, int)):
-            return str(process)
-        return ",".join(str(each) for each in process)
-
-    def failure(self, failed: CallFailed, target: Target) -> Failure:
-        """What a failed call means."""
-        tls = self.settings.tls
-        return dispatch.failure_from(
-            failed, target, self._security(target).credentials is not None, tls is not None and tls.cert is not None
-        )
-
-    def _security(self, target: Target) -> Security:
-        settings = self.settings
-        token = settings.token.value if settings.token is not None and not target.path else None
-        server_name = (settings.tls.server_name or "") if settings.tls is not None else ""
-        if target.path or settings.plaintext or (settings.tls is None and target.is_loopback):
-            if token is None and target.is_loopback and not target.path:
-                token = discover.local_token(target.port)
-            return Security(None, token, "")
-        if self._credentials is None:
-            from modctl.client.credentials import TLS
-
-            self._credentials = tls_credentials(settings.tls or TLS())
-        return Security(self._credentials, token, server_name)
-
     async def _read(self, method: str, body: bytes, make: Callable[[], dispatch.Gatherer]) -> FleetResult[Any]:
         timeout_s = self.settings.timeout_s
 
-        async def ask(target: Target) -> list[Row[Any]]:
+        async def ask(target: Target) -> Rows:
             call = dispatch.Call(
-                self.channel(target), target, method, body, self.selector(), timeout_s, False, self.failure
+                self.dialer.channel(target),
+                target,
+                method,
+                body,
+                self.settings.selector,
+                timeout_s,
+                False,
+                self.dialer.failure,
             )
             return await call.run(make)
 
@@ -361,18 +277,18 @@ class AsyncFleet:
         timeout_s = filled.execution_timeout_s + dispatch.CHANGE_MARGIN_S
         compare = self.settings.process == "all"
 
-        async def ask(target: Target) -> list[Row[Any]]:
+        async def ask(target: Target) -> Rows:
             if target.label not in survey.processes:
                 return [row for row in survey.failed if row.target == target.label]
             call = dispatch.Call(
-                self.channel(target),
+                self.dialer.channel(target),
                 target,
                 request.method,
                 request.body,
-                self.selector(),
+                self.settings.selector,
                 timeout_s,
                 not filled.dry_run,
-                self.failure,
+                self.dialer.failure,
                 frozenset(process.id for process in survey.processes[target.label]) if compare else frozenset(),
             )
             rows = await call.run(lambda: dispatch.OneAnswerEach(request))
@@ -380,38 +296,34 @@ class AsyncFleet:
 
         return await self._fan_out(ask, changes=not filled.dry_run)
 
-    async def _processes(self, target: Target, with_identity: bool) -> list[Row[Process]]:
-        channel = self.channel(target)
+    async def _processes(self, target: Target, with_identity: bool) -> Rows:
+        channel = self.dialer.channel(target)
         timeout_s = self.settings.timeout_s
         try:
             identity = convert.identity(await channel.ask(requests.GET_AGENT, b"", timeout_s)) if with_identity else ""
             found = convert.processes(await channel.ask(requests.LIST_PROCESSES, b"", timeout_s), identity)
         except CallFailed as failed:
-            failure = self.failure(failed, target)
+            failure = self.dialer.failure(failed, target)
             outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
             return [Row(target.label, "", "", 0, outcome, error=failure)]
         return [
             Row(target.label, process.id, process.service, process.pid, "OK", process)
             for process in found
-            if self._selects(process)
+            if self.settings.selects(process)
         ]
 
-    def _selects(self, process: Process) -> bool:
-        selector = self.selector()
-        return selector in ("all", "any") or bool({process.id, str(process.pid)} & set(selector.split(",")))
-
-    async def _fan_out(self, ask: Callable[[Target], Any], changes: bool) -> FleetResult[Any]:
+    async def _fan_out(self, ask: Callable[[Target], Awaitable[Rows]], changes: bool) -> FleetResult[Any]:
         targets = await self.resolve()
         keep = len(targets) <= KEPT_CHANNELS
         settings = self.settings
         deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
 
-        async def ask_and_close(target: Target) -> list[Row[Any]]:
+        async def ask_and_close(target: Target) -> Rows:
             try:
-                return list(await ask(target))
+                return await ask(target)
             finally:
-                if not keep and (channel := self._channels.pop(target, None)) is not None:
-                    await channel.close()
+                if not keep:
+                    await self.dialer.release(target)
 
         rows, skipped, cut = await dispatch.fan_out(
             targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
@@ -421,11 +333,11 @@ class AsyncFleet:
         rows += [Row(target.label, "", "", 0, outcome, error=late) for target in cut]
         return FleetResult(self._reached(targets, rows), len(targets), [target.label for target in skipped])
 
-    def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:
         """Without the silence of who was only looked for, and of hosts that have none of the processes named."""
         looked_for = {target.label for target in targets if target.discovered}
-        named = self.selector() not in ("all", "any")
-        kept: list[Row[Any]] = []
+        named = self.settings.selector not in ("all", "any")
+        kept: Rows = []
         for row in rows:
             reason = row.error.reason if row.error is not None else ""
             if row.target in looked_for and reason in ("NO_SOCKET", "REFUSED", "SOCKET_DENIED") and not row.process:

@@ -1,8 +1,8 @@
 """Answers of ListModules, kept as the bytes they came as.
 
-A thousand processes with three thousand entries each are half a gigabyte of protobuf and several of Python objects; most of
-them are the same. So a batch is stored once however many processes sent it, beyond a budget it lies in an unnamed file,
-and rows become `Module`s only when somebody looks.
+A thousand processes with three thousand entries each are half a gigabyte of protobuf and several of Python objects;
+most of them are the same. So a batch is stored once however many processes sent it, beyond a budget it lies in an
+unnamed file, and rows become `Module`s only when somebody looks.
 """
 
 from __future__ import annotations

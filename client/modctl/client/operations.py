@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from modctl.client.errors import UsageError
 
@@ -84,7 +84,8 @@ class Reimport:
 
     Args:
         name: the entry's name.
-        mode: "fresh": a fresh module object, executed before it is published; "patch": the live objects take the new code.
+        mode: "fresh": a fresh module object, executed before it is published; "patch": the live objects take the new
+            code.
         recursive: its loaded submodules too.
         base_digest: the digest that the entry must have now.
         source: source to use instead of what the process finds on its disk.
@@ -106,7 +107,7 @@ class Reimport:
             raise UsageError(f"reimport {self.name}: mode {self.mode!r} is not known; it is fresh or patch")
 
 
-Operation = Union[Import, Inject, Evict, Reimport]
+Operation = Import | Inject | Evict | Reimport
 
 
 @dataclass(frozen=True)

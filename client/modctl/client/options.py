@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
 from modctl.client.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -20,7 +19,13 @@ CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
 _FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
 
 
-class Duration(click.ParamType):
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+else:
+    _Seconds = click.ParamType  # generic in newer clicks only
+
+
+class Duration(_Seconds):
     """A time with a unit: 500ms, 10s, 2m, 1h30m. A bare number is seconds. The value is in seconds."""
 
     name = "duration"

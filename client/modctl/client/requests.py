@@ -47,7 +47,7 @@ def _request(method: str, message: Message, read: Callable[[bytes], Answer], cha
     body = message.SerializeToString()
     if len(body) > MAX_REQUEST_BYTES:
         raise UsageError(
-            f"the request has {len(body) / 2**20:.1f} MiB and targets take {MAX_REQUEST_BYTES // 2**20} MiB; send less at once"
+            f"the request has {len(body) / 2**20:.1f} MiB and targets take {MAX_REQUEST_BYTES // 2**20} MiB; send less"
         )
     return Request(method, body, read, changes)
 
@@ -69,18 +69,19 @@ def list_modules(
     """
     return service_pb.ListModulesRequest(
         patterns=list(patterns),
-        kinds=[_number(module_pb2.ModuleKind.items(), "MODULE_KIND_", "kind", kind) for kind in kinds],
-        states=[_number(module_pb2.ModuleState.items(), "MODULE_STATE_", "state", state) for state in states],
+        kinds=[_value(module_pb2.ModuleKind.keys(), "MODULE_KIND_", "kind", kind) for kind in kinds],
+        states=[_value(module_pb2.ModuleState.keys(), "MODULE_STATE_", "state", state) for state in states],
         view=module_pb2.MODULE_VIEW_BASIC if basic else module_pb2.MODULE_VIEW_FULL,
         with_size=with_size,
     ).SerializeToString()
 
 
-def _number(items: Sequence[tuple[str, int]], prefix: str, what: str, text: str) -> int:
-    numbers = {name.removeprefix(prefix): number for name, number in items if number}
-    if text.upper() not in numbers:
-        raise UsageError(f"{what} {text!r} is not known; it is one of {', '.join(sorted(numbers))}")
-    return numbers[text.upper()]
+def _value(names: Sequence[str], prefix: str, what: str, text: str) -> str:
+    """The enum value's full name."""
+    known = sorted(name.removeprefix(prefix) for name in names if not name.endswith("_UNSPECIFIED"))
+    if text.upper() not in known:
+        raise UsageError(f"{what} {text!r} is not known; it is one of {', '.join(known)}")
+    return prefix + text.upper()
 
 
 def get_module(name: str, with_source: bool, attributes: Sequence[str], deep: bool) -> Request:

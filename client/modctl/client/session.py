@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
 from modctl.client import exits
 from modctl.client.errors import DeclinedError, UsageError
 from modctl.client.printers.terminal import Output, make_output
@@ -16,9 +15,10 @@ from modctl.client.printers.terminal import Output, make_output
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from modctl.client.fleet import AsyncFleet, Survey
+    from modctl.client.fleet import AsyncFleet
     from modctl.client.operations import ChangeOptions
     from modctl.client.results import FleetResult
+    from modctl.client.settings import Survey
 
 ResultT = TypeVar("ResultT")
 
@@ -35,6 +35,8 @@ class Session:
         self.output: Output = make_output(
             flags["output"], flags["by_host"], flags["no_headers"], flags["color"], flags["quiet"], flags["verbose"]
         )
+        self._on_interrupt: Callable[[], None] = lambda: None
+        self._endless = False
 
     # What commands call
 
@@ -70,15 +72,22 @@ class Session:
         return self._finish(kind, self._run(prepared), None, {})
 
     def stream(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
-        """For what prints as it goes."""
-        return self._run(work)
+        """For what prints as it goes, until Ctrl-C."""
+
+        async def until_interrupted(fleet: AsyncFleet) -> int:
+            code = await work(fleet)
+            return exits.INTERRUPTED if fleet.stop.is_set() else code
+
+        self._endless = True
+        return self._run(until_interrupted)
 
     # How
 
     def fleet(self) -> AsyncFleet:
         """The fleet that the flags name."""
         from modctl.client.credentials import TLS, Token
-        from modctl.client.fleet import AsyncFleet, Settings
+        from modctl.client.fleet import AsyncFleet
+        from modctl.client.settings import Settings
         from modctl.client.targets import parse_targets, read_hosts_file
 
         flags = self._flags
@@ -123,14 +132,16 @@ class Session:
         def interrupted() -> None:
             nonlocal presses
             presses += 1
-            if presses == 1 and fleet.observer is not None:
-                fleet.observer.end()
-            if presses == 1:
-                self.output.note("modctl: interrupted: nobody else is asked; once more quits at once")
-                fleet.stop.set()
-            else:
+            if presses > 1 or task.done():
                 task.cancel()
+                return
+            if fleet.observer is not None:
+                fleet.observer.end()
+            if not self._endless:
+                self.output.note("modctl: interrupted: nobody else is asked; Ctrl-C again quits at once")
+            fleet.stop.set()
 
+        self._on_interrupt = interrupted
         loop.add_signal_handler(signal.SIGINT, interrupted)
         try:
             return await task
@@ -180,12 +191,18 @@ class Session:
         services = sorted({process.service for each in survey.processes.values() for process in each})
         named = [target for target in survey.processes if not target.startswith("unix:")]
         where = f" at {fold.fold_names(named)}" if named else ""
-        text = f"{fold.count(len(survey.processes), 'target')}, {fold.processes(survey.count)} of {', '.join(services)}{where}"
-        if self._flags.get("yes") or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            self.output.note(f"modctl: {text}")
-            return
-        if self._flags.get("reads_stdin"):
-            self.output.note(f"modctl: {text}")
-            return
-        if not click.confirm(f"modctl: {text}: go on?", default=True, err=True):
+        count = f"{fold.count(len(survey.processes), 'target')}, {fold.processes(survey.count)}"
+        text = f"modctl: {count} of {', '.join(services)}{where}"
+        if self._flags["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            self.output.note(text)
+        elif not self._confirmed(f"{text}: go on?"):
             raise DeclinedError("nothing was changed")
+
+    def _confirmed(self, question: str) -> bool:
+        """Asks. The loop stands still meanwhile, so that Ctrl-C has to be Python's own again."""
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGINT)
+        try:
+            return click.confirm(question, default=True, err=True)
+        finally:
+            loop.add_signal_handler(signal.SIGINT, self._on_interrupt)

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from modctl.client.errors import NoTargetError, ProcessFailedError, UsageError
 from modctl.client.fleet import AsyncFleet
-from typing_extensions import Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.fleet import Selection
     from modctl.client.results import FleetResult, ModuleEvent, Row
+    from modctl.client.settings import Selection, Survey
+    from typing_extensions import Self
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-FacadeT = TypeVar("FacadeT", bound="_Facade")
 
 
 class _Facade:
@@ -241,7 +240,7 @@ class Client(_Facade):
     thaw = _single(AsyncFleet.thaw)
 
 
-def _one_process(survey: Any) -> None:
+def _one_process(survey: Survey) -> None:
     """Nothing is changed in several processes where one was meant."""
     if survey.count > 1:
         names = ", ".join(process.id for each in survey.processes.values() for process in each[:5])

@@ -187,10 +187,7 @@ def expand_ranges(text: str) -> list[str]:
     Raises:
         TargetSyntaxError: a range that runs backwards, is empty, or is far too large.
     """
-    if text.startswith(("unix:", "/")):
-        pieces = [text]
-    else:
-        pieces = re.split(r"(\[[^\[\]]*\])", text)
+    pieces = [text] if text.startswith(("unix:", "/")) else re.split(r"(\[[^\[\]]*\])", text)
     choices: list[list[str]] = []
     total = 1
     for index, piece in enumerate(pieces):

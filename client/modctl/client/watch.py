@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -29,58 +28,59 @@ async def watch(
     The first time all is well with a process it is told as a Row with outcome OK; a process or target that is lost as
     one with its failure. Ends when every target said that it never will answer (denied, unknown command).
     """
-    queue: asyncio.Queue[ModuleEvent | Row[Any] | None] = asyncio.Queue(maxsize=10_000)
-    watchers = [
-        asyncio.ensure_future(_watch_one(fleet, target, requests.watch_modules(patterns, since_revision), queue))
-        for target in targets
-    ]
-    left = len(watchers)
+    queue: asyncio.Queue[ModuleEvent | Row[Any]] = asyncio.Queue(maxsize=10_000)
+    body = requests.watch_modules(patterns, since_revision)
+    watchers = [asyncio.ensure_future(_watch_one(fleet, target, body, queue)) for target in targets]
+    ended = asyncio.gather(*watchers)
+    stopped = asyncio.ensure_future(fleet.stop.wait())
+    heard: asyncio.Task[ModuleEvent | Row[Any]] | None = None
     try:
-        while left:
-            each = await queue.get()
-            if each is None:
-                left -= 1
-            else:
+        while True:
+            heard = heard or asyncio.ensure_future(queue.get())
+            waiting: set[asyncio.Future[Any]] = {heard, ended, stopped}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                return
+            if heard.done():
+                each, heard = heard.result(), None
                 yield each
+            elif ended.done() and queue.empty():
+                ended.result()  # a mistake of ours is not a row
+                return
     finally:
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        tasks = [*watchers, stopped, *([heard] if heard is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, ended, return_exceptions=True)
 
 
 async def _watch_one(
-    fleet: AsyncFleet, target: Target, body: bytes, queue: asyncio.Queue[ModuleEvent | Row[Any] | None]
+    fleet: AsyncFleet, target: Target, body: bytes, queue: asyncio.Queue[ModuleEvent | Row[Any]]
 ) -> None:
     backoff_s = 0.2
     told = ""
-    try:
-        while True:
-            heard: set[str] = set()
-            try:
-                async for answer in fleet.channel(target).stream(
-                    requests.WATCH_MODULES, body, fleet.selector(), timeout_s=None
-                ):
-                    process, events, failure = requests.read_events(target.label, answer)
-                    backoff_s, told = 0.2, ""
-                    if failure is not None:
-                        await queue.put(Row(target.label, process, "", 0, "UNREACHABLE", error=failure))
-                        continue
-                    if process not in heard:
-                        heard.add(process)
-                        await queue.put(Row(target.label, process, "", 0, "OK"))
-                    for event in events:
-                        await queue.put(event)
-            except CallFailed as failed:
-                failure = fleet.failure(failed, target)
-                outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
-                if told != failure.message:  # said once, not at every attempt
-                    told = failure.message
-                    await queue.put(Row(target.label, "", "", 0, outcome, error=failure))
-                if outcome in ("DENIED", "FAILED"):
-                    return
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
-            backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
-    finally:
-        # Somebody who cancels does not listen any more.
-        with contextlib.suppress(asyncio.QueueFull):
-            queue.put_nowait(None)
+    while True:
+        heard: set[str] = set()
+        try:
+            stream = fleet.dialer.channel(target).stream(requests.WATCH_MODULES, body, fleet.settings.selector, None)
+            async for answer in stream:
+                process, events, failure = requests.read_events(target.label, answer)
+                backoff_s, told = 0.2, ""
+                if failure is not None:
+                    await queue.put(Row(target.label, process, "", 0, "UNREACHABLE", error=failure))
+                    continue
+                if process not in heard:
+                    heard.add(process)
+                    await queue.put(Row(target.label, process, "", 0, "OK"))
+                for event in events:
+                    await queue.put(event)
+        except CallFailed as failed:
+            failure = fleet.dialer.failure(failed, target)
+            outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
+            if told != failure.message:  # said once, not at every attempt
+                told = failure.message
+                await queue.put(Row(target.label, "", "", 0, outcome, error=failure))
+            if outcome in ("DENIED", "FAILED"):
+                return
+        await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)

@@ -32,11 +32,7 @@ def apply_command(file: str, **flags: Any) -> int:
     from modctl.client.changeset import read_change_set
     from modctl.client.printers import CHANGE_RESULT
 
-    if file == "-":
-        flags["reads_stdin"] = True
-        change_set = read_change_set("-", sys.stdin.read())
-    else:
-        change_set = read_change_set(file)
+    change_set = read_change_set("-", sys.stdin.read()) if file == "-" else read_change_set(file)
     return Session(flags).change(
         CHANGE_RESULT,
         lambda fleet, options: fleet.apply(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from modctl.client.options import command
 
 
@@ -16,7 +15,6 @@ def completion_command(shell: str) -> int:
     ~/.config/fish/completions/modctl.fish
     """
     from click.shell_completion import get_completion_class
-
     from modctl.client.cli import group
 
     maker = get_completion_class(shell)

@@ -23,4 +23,4 @@ def thaw_command(**flags: Any) -> int:
     """Let frozen processes be changed again."""
     from modctl.client.printers import AGENT_LIST
 
-    return Session(flags).change(AGENT_LIST, lambda fleet, options: fleet.thaw())
+    return Session(flags).change(AGENT_LIST, lambda fleet, _: fleet.thaw())

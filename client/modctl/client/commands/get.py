@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-
 from modctl.client.options import command, flag, reading
 from modctl.client.session import Session
 
@@ -17,7 +16,7 @@ from modctl.client.session import Session
 @flag("--deep", is_flag=True, help="Look through the whole heap for holders of old objects: slow.")
 @reading
 def get_command(name: str, source: bool, attr: tuple[str, ...], deep: bool, **flags: Any) -> int:
-    """Show everything about one entry of sys.modules: where it comes from, who uses it, what it offers, what was done to it.
+    """Show everything about one entry of sys.modules: origin, users, what it offers, what was done to it.
 
     Nothing is imported.
     """

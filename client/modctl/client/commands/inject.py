@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import click
-
 from modctl.client.options import Duration, changing, command, flag
 from modctl.client.session import Session
 
@@ -55,7 +54,6 @@ def inject_command(
             raise click.UsageError("--file - and --hosts-file - cannot both read stdin")
         content["source"] = sys.stdin.buffer.read()
         packages.check_source("stdin", content["source"])
-        flags["reads_stdin"] = True
     elif file is not None:
         content["source"] = packages.read_source(file)
     elif package is not None:

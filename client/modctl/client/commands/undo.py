@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-
 from modctl.client.options import changing, command
 from modctl.client.session import Session
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from modctl.client.options import command, printing
 
 

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
-
 from modctl.client import exits
 from modctl.client.options import command, flag, reading
 from modctl.client.session import Session

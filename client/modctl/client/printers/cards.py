@@ -105,12 +105,13 @@ def card(detail: ModuleDetail, output: Output) -> str:
     ]
     if entry.initializing:
         lines.append("  its first import is still running\n")
-    for holder in detail.holders if output.verbose else detail.holders[:FEW]:
-        lines.append(
-            f"  {output.style('stale'.ljust(11), 'yellow')} {printable(holder.holder)} holds the old {holder.name}\n"
-        )
+    stale = output.style("stale".ljust(11), "yellow")
+    lines += [
+        f"  {stale} {printable(f'{holder.holder} holds the old {holder.name}')}\n"
+        for holder in (detail.holders if output.verbose else detail.holders[:FEW])
+    ]
     for value in detail.attributes:
-        text = value.error and f"not to be had: {value.error}" or value.value + ("…" if value.truncated else "")
+        text = (value.error and f"not to be had: {value.error}") or value.value + ("…" if value.truncated else "")
         lines.append(f"  {printable(value.name)} = {printable(text)}  {output.style(printable(value.type), 'dim')}\n")
     if detail.history:
         sheet = revision_sheet(output.wide)

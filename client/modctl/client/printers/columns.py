@@ -1,4 +1,4 @@
-"""Tables of text, aligned and cut to the terminal. Small on purpose: a table library costs more to import than `list` takes."""
+"""Tables of text, aligned and cut to the terminal. Small on purpose: a library costs more to import than a listing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def render(
         output: how wide, whether with headers and colours.
         styles: of each row as a whole, by position.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
+    # Programs that read a pipe count columns: there, an empty cell is a dash.
+    empty = "-" if output.width is None else ""
+    cells = [[printable(cell) if cell else empty for cell in row] for row in rows]
     shown = list(range(len(columns)))
     if output.width is not None:
         shown = [index for index in shown if any(row[index] for row in cells)]

@@ -54,7 +54,7 @@ def fold_names(names: Sequence[str]) -> str:
     for name in unique:
         keys = [(name[: found.start()], name[found.end() :]) for found in _NUMBER.finditer(name)]
         keys = [key for key in keys if key in patterns]
-        if not keys or (key := max(keys, key=lambda key: len(patterns[key]))) and len(patterns[key]) == 1:
+        if not keys or ((key := max(keys, key=lambda key: len(patterns[key]))) and len(patterns[key]) == 1):
             best.setdefault((name, ""), [])
         else:
             best.setdefault(key, []).append(name[len(key[0]) : len(name) - len(key[1]) or None])

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
-
 from modctl.client.results import ChangeResult, Module, ModuleChange, ModuleDetail, ModuleEvent, Process, Revision
 
 if TYPE_CHECKING:
@@ -109,9 +108,7 @@ def change(value: ChangeResult) -> dict[str, Any]:
 
 def module_change(value: ModuleChange) -> dict[str, Any]:
     """What a change did to one entry; what it has nothing to say about is left out."""
-    shape: dict[str, Any] = {"name": value.name, "action": value.action}
-    if value.tier:
-        shape["tier"] = value.tier
+    shape: dict[str, Any] = {"name": value.name, "action": value.action, "tier": value.tier or None}
     shape["before"] = None if value.before is None else _plain(value.before)
     shape["after"] = None if value.after is None else _plain(value.after)
     if value.symbols is not None:

@@ -1,4 +1,4 @@
-"""What each kind of answer looks like as a table: its columns, one process's rows, and what makes two answers the same."""
+"""What each kind of answer looks like as a table: columns, one process's rows, and what makes two answers the same."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from modctl.client import convert
 from modctl.client.listing import Modules
 from modctl.client.printers import order
 from modctl.client.printers.columns import Column
+from modctl.client.results import ChangeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from modctl.client.results import ChangeResult, Module, ModuleChange, Process, Revision, Row, Version
+    from modctl.client.results import Module, ModuleChange, Process, Revision, Row, Version
 
     Cells = tuple[str, ...]
 
@@ -54,8 +55,8 @@ class Sheet(NamedTuple):
     columns: Sequence[Column]
     rows: Callable[[Row[Any]], list[Cells]]
     key: Callable[[Row[Any]], Hashable]
-    title: Callable[[Sequence[Row[Any]]], str] = lambda rows: ""
-    notes: Callable[[Row[Any], bool], list[str]] = lambda row, verbose: []
+    title: Callable[[Sequence[Row[Any]]], str] = lambda _rows: ""
+    notes: Callable[[Row[Any], bool], list[str]] = lambda _row, _verbose: []
     folds: bool = True
 
 
@@ -151,7 +152,7 @@ def change_sheet(wide: bool) -> Sheet:
         ]
 
     def key(row: Row[Any]) -> Hashable:
-        value: ChangeResult = row.value
+        value = _change(row)
         return (
             row.outcome,
             value.message,
@@ -161,7 +162,7 @@ def change_sheet(wide: bool) -> Sheet:
         )
 
     def title(group: Sequence[Row[Any]]) -> str:
-        values: list[ChangeResult] = [row.value for row in group]
+        values = [_change(row) for row in group]
         parts = [group[0].outcome]
         revisions = sorted({value.revision for value in values if value.revision})
         if revisions:
@@ -173,6 +174,12 @@ def change_sheet(wide: bool) -> Sheet:
         return "  ".join(parts)
 
     return Sheet(columns, rows, key, title, _change_notes)
+
+
+def _change(row: Row[Any]) -> ChangeResult:
+    value = row.value
+    assert isinstance(value, ChangeResult)
+    return value
 
 
 def _change_key(change: ModuleChange) -> Hashable:
@@ -210,8 +217,8 @@ def _note(change: ModuleChange) -> str:
     notes = []
     if change.symbols is not None:
         for word in ("changed", "added", "removed", "replaced", "kept"):
-            if names := getattr(change.symbols, word):
-                notes.append(f"{word} {', '.join(names)}")
+            names = getattr(change.symbols, word)
+            notes += [f"{word} {', '.join(names)}"] if names else []
     if change.stale:
         notes.append(f"{len(change.stale)} still hold old objects")
     return "; ".join(notes)
@@ -280,7 +287,7 @@ def agent_sheet(wide: bool) -> Sheet:
         parts.append(",".join(agent.addresses if wide else addresses) or row.target)
         return [tuple(parts)]
 
-    def notes(row: Row[Any], verbose: bool) -> list[str]:
+    def notes(row: Row[Any], _verbose: bool) -> list[str]:
         agent: Process | None = row.value
         if agent is None:
             return []
@@ -330,7 +337,8 @@ def revision_sheet(wide: bool) -> Sheet:
 
     def key(row: Row[Any]) -> Hashable:
         return tuple(
-            (each.number, each.identity, what(each), each.reason, each.undoable, each.undone_by) for each in row.value
+            (each.number, each.identity, what(each), each.reason, each.undoable, each.undone_by)
+            for each in row.value or ()
         )
 
     return Sheet(columns, rows, key)
@@ -352,7 +360,7 @@ def human_seconds(seconds: float) -> str:
     parts: list[str] = []
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         number, left = divmod(left, length)
-        if number or (parts and len(parts) < 2) or unit == "s" and not parts:
+        if number or (parts and len(parts) < 2) or (unit == "s" and not parts):
             parts.append(f"{number}{unit}" if number or not parts else "")
         if len(parts) == 2:
             break

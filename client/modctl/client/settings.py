@@ -1,0 +1,82 @@
+"""How a fleet is spoken to, and who in it would be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modctl.client.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modctl.client.credentials import TLS, Token
+    from modctl.client.results import Process, Row
+
+    Selection = str | int | Sequence[str | int]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fleet is spoken to.
+
+    Args:
+        tls: TLS to the targets; None uses plain text for unix sockets and loopback, and TLS with the system's
+            authorities for everything else.
+        token: the bearer token; None takes this user's own for loopback, and none for everything else.
+        plaintext: no TLS anywhere.
+        process: which processes: "all", "any", an id, a pid, or several of them.
+        fanout: how many targets are in flight.
+        connect_timeout_s: bound on connecting to a target, in seconds.
+        timeout_s: bound on a process's answer, in seconds.
+        deadline_s: bound on each call to the whole fleet, in seconds; None is none.
+    """
+
+    tls: TLS | None = None
+    token: Token | None = None
+    plaintext: bool = False
+    process: Selection = "all"
+    fanout: int = 64
+    connect_timeout_s: float = 2.0
+    timeout_s: float = 10.0
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fanout < 1:
+            raise UsageError(f"fanout={self.fanout}: at least one target has to be in flight")
+        for name in ("connect_timeout_s", "timeout_s"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: a time above zero is needed")
+        if self.tls is not None and self.plaintext:
+            raise UsageError("plaintext and TLS files exclude each other")
+
+    @property
+    def selector(self) -> str:
+        """The processes, as the value of `modctl-process`."""
+        if isinstance(self.process, (str, int)):
+            return str(self.process)
+        return ",".join(str(each) for each in self.process)
+
+    def selects(self, process: Process) -> bool:
+        """Whether the process is one of those meant."""
+        return self.selector in ("all", "any") or bool({process.id, str(process.pid)} & set(self.selector.split(",")))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Who would be changed.
+
+    Args:
+        processes: target's label to the processes behind it, as they were just now.
+        failed: rows of the targets that could not be asked.
+        dry_run: whether nothing will be changed.
+    """
+
+    processes: dict[str, tuple[Process, ...]]
+    failed: tuple[Row[Any], ...]
+    dry_run: bool
+
+    @property
+    def count(self) -> int:
+        """How many processes."""
+        return sum(len(each) for each in self.processes.values())

@@ -74,3 +74,19 @@ class ThawResponse(_message.Message):
     state: _process_pb2.Process
     error: _error_pb2.ErrorDetail
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., state: _Optional[_Union[_process_pb2.Process, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class ListAuditRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class ListAuditResponse(_message.Message):
+    __slots__ = ("records", "file", "problem")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedScalarFieldContainer[str]
+    file: str
+    problem: str
+    def __init__(self, records: _Optional[_Iterable[str]] = ..., file: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...

@@ -35,6 +35,11 @@ class AgentServiceStub(object):
                 request_serializer=modctl_dot_v1_dot_agent__service__pb2.ThawRequest.SerializeToString,
                 response_deserializer=modctl_dot_v1_dot_agent__service__pb2.ThawResponse.FromString,
                 )
+        self.ListAudit = channel.unary_unary(
+                '/modctl.v1.AgentService/ListAudit',
+                request_serializer=modctl_dot_v1_dot_agent__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_agent__service__pb2.ListAuditResponse.FromString,
+                )
 
 
 class AgentServiceServicer(object):
@@ -69,6 +74,13 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """ListAudit tells the audit log: who tried to change what, and what came of it. It needs no process to be named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +103,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.Thaw,
                     request_deserializer=modctl_dot_v1_dot_agent__service__pb2.ThawRequest.FromString,
                     response_serializer=modctl_dot_v1_dot_agent__service__pb2.ThawResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=modctl_dot_v1_dot_agent__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_agent__service__pb2.ListAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -168,5 +185,22 @@ class AgentService(object):
         return grpc.experimental.unary_stream(request, target, '/modctl.v1.AgentService/Thaw',
             modctl_dot_v1_dot_agent__service__pb2.ThawRequest.SerializeToString,
             modctl_dot_v1_dot_agent__service__pb2.ThawResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/modctl.v1.AgentService/ListAudit',
+            modctl_dot_v1_dot_agent__service__pb2.ListAuditRequest.SerializeToString,
+            modctl_dot_v1_dot_agent__service__pb2.ListAuditResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

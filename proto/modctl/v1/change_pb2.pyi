@@ -162,20 +162,38 @@ class Operation(_message.Message):
     def __init__(self, import_module: _Optional[_Union[ImportOperation, _Mapping]] = ..., inject: _Optional[_Union[InjectOperation, _Mapping]] = ..., evict: _Optional[_Union[EvictOperation, _Mapping]] = ..., reimport: _Optional[_Union[ReimportOperation, _Mapping]] = ...) -> None: ...
 
 class ChangeOptions(_message.Message):
-    __slots__ = ("request_id", "dry_run", "reason", "timeout_s", "expect_revision", "override_protected")
+    __slots__ = ("request_id", "dry_run", "reason", "timeout_s", "expect_revision", "override_protected", "signatures")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     EXPECT_REVISION_FIELD_NUMBER: _ClassVar[int]
     OVERRIDE_PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     dry_run: bool
     reason: str
     timeout_s: float
     expect_revision: int
     override_protected: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., dry_run: bool = ..., reason: _Optional[str] = ..., timeout_s: _Optional[float] = ..., expect_revision: _Optional[int] = ..., override_protected: _Optional[_Iterable[str]] = ...) -> None: ...
+    signatures: _containers.RepeatedCompositeFieldContainer[Signature]
+    def __init__(self, request_id: _Optional[str] = ..., dry_run: bool = ..., reason: _Optional[str] = ..., timeout_s: _Optional[float] = ..., expect_revision: _Optional[int] = ..., override_protected: _Optional[_Iterable[str]] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ...) -> None: ...
+
+class Signature(_message.Message):
+    __slots__ = ("key", "name", "digest", "signed_at_unix_s", "expires_at_unix_s", "signature")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    name: str
+    digest: str
+    signed_at_unix_s: int
+    expires_at_unix_s: int
+    signature: bytes
+    def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., digest: _Optional[str] = ..., signed_at_unix_s: _Optional[int] = ..., expires_at_unix_s: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Version(_message.Message):
     __slots__ = ("generation", "digest")

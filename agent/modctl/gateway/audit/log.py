@@ -1,7 +1,7 @@
 """An append-only file of JSON lines.
 
-A line is one write() to a descriptor opened for appending, so that gateways of several services may share a file; turning
-it over is done under a lock. A line that append() has returned from is on the disk.
+A line is one write() to a descriptor opened for appending, so that gateways of several services may share a file;
+turning it over is done under a lock. A line that append() has returned from is on the disk.
 """
 
 from __future__ import annotations
@@ -70,11 +70,8 @@ class AuditLog:
             OSError: the log is there and cannot be read.
         """
         for place in (self.place, *(f"{self.place}.{number}" for number in range(1, self._keep + 1))):
-            try:
-                with open(place, "rb") as file:
-                    yield from _backwards(file)
-            except FileNotFoundError:
-                continue
+            with contextlib.suppress(FileNotFoundError), open(place, "rb") as file:
+                yield from _backwards(file)
 
     def close(self) -> None:
         """Lets go of the file; the next call opens it again."""
@@ -150,7 +147,7 @@ def _backwards(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a file from its last to its first, a block at a time."""
     at = file.seek(0, os.SEEK_END)
     rest = b""
-    whole = False  # whether what follows the block's last newline is the end of a line
+    whole = False  # whether the last newline has been seen
     while at > 0:
         size = min(_BLOCK_BYTES, at)
         at -= size
@@ -161,9 +158,6 @@ def _backwards(file: BinaryIO) -> Iterator[bytes]:
             if not whole:
                 found.pop()  # behind the last newline: nothing, or half a line
                 whole = True
-                if not found:
-                    # rest is a whole line that ends where we are
-                    pass
             yield from (line for line in reversed(found) if line)
     if rest and whole:
         yield rest

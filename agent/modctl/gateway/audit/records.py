@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from google.protobuf.message import Message
-
     from modctl.gateway.errors import CallFailure
     from modctl.gateway.policy.callers import Caller
     from modctl.gateway.policy.decide import Asked

@@ -1,8 +1,8 @@
 """The audit log of one gateway: nothing is changed whose beginning is not on the disk.
 
-The end of a change that was made must be told even where the disk has become full meanwhile: it is kept here, no further change
-is begun, and it is written first when there is room again. A gateway that was killed between the two lines leaves an attempt
-without an outcome; the next one says so in its place.
+The end of a change that was made must be told even where the disk has become full meanwhile: it is kept here, no
+further change is begun, and it is written first when there is room again. A gateway that was killed between the two
+lines leaves an attempt without an outcome; the next one says so in its place.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Trail:
             self._log.append([*self._owed, *lines])
             del self._owed[:owed]
         except OSError as error:
-            self.problem = f"the audit log {self._log.place} cannot be written ({error.strerror or error}); no change is made until it can"
+            why = error.strerror or str(error)
+            self.problem = f"the audit log {self._log.place} cannot be written ({why}); no change is made until it can"
             raise
         self.problem = ""
 

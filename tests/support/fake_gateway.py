@@ -61,7 +61,7 @@ class Connection:
             return enough or not self.alive
 
         with self._arrived:
-            assert self._arrived.wait_for(done, timeout_s), f"no answer: {self._frames[request_id]}"
+            assert self._arrived.wait_for(done, timeout_s), f"{len(self._frames[request_id])} frames"
             return list(self._frames[request_id])
 
     def ask(self, timeout_s: float = 10.0, **request: Any) -> list[dict[str, Any]]:
@@ -156,8 +156,9 @@ class FakeGateway:
 
     def die(self) -> None:
         """As kill -9 leaves it: the sockets closed by the kernel, the file still there."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
         for connection in self.connections:
             if connection.alive:
                 connection.sock.shutdown(socket.SHUT_RDWR)

@@ -291,7 +291,8 @@ class Runtime:
         self._requests.poll_watches(wire)
         self._requests.pump(wire)
         self._tell_changes(wire)
-        wire.flush()
+        if wire.flush() and self._requests.unfinished:
+            return 0.0  # the socket took all there was: make more, after a look at what else is to be done
         if not self._welcomed:
             left_s = self._welcome_by_s - monotonic()
             if left_s <= 0:

@@ -114,6 +114,11 @@ class Requests:
                 if wire.pending_bytes >= HIGH_WATER_BYTES:
                     break
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is more to be made of some answer."""
+        return bool(self._answers)
+
     def _advance(self, request_id: int, answer: Iterator[bytes], wire: Wire) -> None:
         held = self._held.pop(request_id, None)
         try:

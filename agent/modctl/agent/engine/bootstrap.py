@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import _imp
 import importlib.machinery
+import os
+import sys
 import time
 from importlib import _bootstrap, _bootstrap_external  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, Final
@@ -194,3 +196,52 @@ class ImportsHeld:
             return self._names
         locked = [name for name in list(_bootstrap._module_locks) if type(name) is str]
         return self._names + [name for name in locked if name.startswith(self._prefixes)]
+
+
+def invalidate_caches() -> None:
+    """As importlib.invalidate_caches(), which would load importlib.metadata and all that it needs into the service."""
+    for finder in list(sys.meta_path):
+        if finder is not importlib.machinery.PathFinder and (invalidate := getattr(finder, "invalidate_caches", None)):
+            invalidate()
+    for name, finder in list(sys.path_importer_cache.items()):
+        if finder is None or not os.path.isabs(name):
+            sys.path_importer_cache.pop(name, None)
+        elif (invalidate := getattr(finder, "invalidate_caches", None)) is not None:
+            invalidate()
+    if hasattr(_bootstrap_external._NamespacePath, "_epoch"):
+        _bootstrap_external._NamespacePath._epoch += 1
+    if (metadata := sys.modules.get("importlib.metadata")) is not None:
+        metadata.MetadataPathFinder.invalidate_caches()
+
+
+def absolute_name(name: str, namespace: Any, level: int) -> str:
+    """What an import statement in a namespace means by a relative name.
+
+    Raises:
+        ImportError: as the statement would.
+    """
+    if level == 0:
+        return name
+    package = _bootstrap._calc___package__(namespace if namespace is not None else {})
+    _bootstrap._sanity_check(name, package, level)
+    resolved: str = _bootstrap._resolve_name(name, package, level)
+    return resolved
+
+
+def module_from_spec(spec: importlib.machinery.ModuleSpec) -> Any:
+    """A new module object with all the attributes that the import system sets."""
+    return _bootstrap.module_from_spec(spec)
+
+
+def loads_source_itself(loader: object) -> bool:
+    """Whether a loader reads source by get_data and executes it as importlib's own loaders do.
+
+    Such a module can be compiled from bytes that were read once, with no stale .pyc in between. Any other loader (one that
+    rewrites assertions, decrypts, traces) is asked to execute the module itself.
+    """
+    kind = type(loader)
+    return (
+        issubclass(kind, SOURCE_LOADER)
+        and getattr(kind, "exec_module", None) is BASIC_LOADER.exec_module  # type: ignore[attr-defined]
+        and getattr(kind, "get_code", None) is SOURCE_LOADER.get_code  # type: ignore[attr-defined]
+    )

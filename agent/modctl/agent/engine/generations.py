@@ -105,6 +105,7 @@ class Generations:
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
         self._gone: dict[str, int] = {}
+        self._removed_by: dict[str, int] = {}
         self._loaded: dict[int, Loaded] = {}
         self._next_order = 0
         #: (number, name, revision): changes that no look at identities can see.
@@ -118,6 +119,7 @@ class Generations:
             seen = Seen(candidate, spec, self._gone.pop(name, 0) + 1, self._next_order)
             self._next_order += 1
             self._seen[name] = seen
+            self._removed_by.pop(name, None)
         elif seen.ref() is not candidate:
             seen.ref, seen.spec = reference_to(candidate), spec
             seen.generation += 1
@@ -143,11 +145,16 @@ class Generations:
         seen = self._seen.get(name)
         return seen.revision if seen is not None and seen.ref() is candidate else 0
 
+    def removed_by(self, name: str) -> int:
+        """The revision that removed a name which is gone; 0 where the program did."""
+        return self._removed_by.get(name, 0)
+
     def changed(self, name: str, candidate: object, spec: object, revision: int) -> int:
         """A committed change put this there (MISSING: removed it); returns the new generation, 0 of a removal."""
         seen = self._seen.get(name)
         if candidate is MISSING:
             self.went(name)
+            self._removed_by[name] = revision
             return 0
         if seen is None:
             seen = self.see(name, candidate, spec)
@@ -165,7 +172,9 @@ class Generations:
         if seen is not None:
             self._gone[name] = seen.generation
             while len(self._gone) > MAX_GONE_NAMES:
-                self._gone.pop(next(iter(self._gone)))
+                oldest = next(iter(self._gone))
+                self._gone.pop(oldest)
+                self._removed_by.pop(oldest, None)
 
     def sweep(self, present: set[str]) -> None:
         """Drops what is no longer there."""

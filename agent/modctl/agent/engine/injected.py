@@ -14,8 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import CodeType
+
+    from modctl.agent.engine.commit import Write
 
 #: Below this "directory" are the files of injected modules.
 ROOT: Final = "/modctl"
@@ -199,6 +201,11 @@ class InjectedFinder:
         """The spec of an injected module, else None."""
         injected = self.modules.get(fullname)
         return None if injected is None else spec_for(injected)
+
+    def attach_for(self, writes: Sequence[Write]) -> None:
+        """Takes its place before the commit of writes that give it something to find."""
+        if any(write.mapping is self.modules for write in writes) and not any(f is self for f in sys.meta_path):
+            sys.meta_path.insert(0, self)
 
     def attach(self) -> None:
         """Takes its place on sys.meta_path exactly while there is something to find."""

@@ -1,0 +1,252 @@
+"""The engine: reads and changes the modules of this process. It knows no sockets and starts no lasting thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.agent.engine import table
+from modctl.agent.engine.memory import Memory
+from modctl.agent.engine.patterns import matcher
+from modctl.agent.engine.safe import clean
+from modctl.agent.errors import RequestError
+from modctl.agent.primitives import allocate_lock, get_ident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from modctl.agent.engine.changes import Changes
+    from modctl.agent.engine.watching import Watch
+
+#: How long a change waits for the one before it, on top of its own time limit.
+_QUEUE_TIMEOUT_S: Final = 30.0
+
+
+class Engine:
+    """Answers requests about sys.modules and makes changes to it.
+
+    Reads (`answer`, `watch`) come from one thread, the agent's; changes from another, one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        self._lock = allocate_lock()
+        self._holder: int | None = None
+        self._changes: Changes | None = None
+        self._answers: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
+            "list_modules": self._list_modules,
+            "get_module": self._get_module,
+            "resolve": self._resolve,
+            "list_revisions": self._list_revisions,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
+        }
+
+    # ---- life
+    def start(self) -> None:
+        """Watches imports from here on."""
+        self._memory.recorder.attach()
+
+    def stop(self) -> None:
+        """Puts back everything that was hooked. What was injected stays as long as the process."""
+        self._memory.recorder.detach()
+
+    def quiesce(self, timeout_s: float) -> bool:
+        """Waits for a change in flight to end and keeps others from beginning, for a fork; whether that was had in time.
+
+        A fork by the code that a change is executing must not wait for that change: it goes ahead at once.
+        """
+        worker = None if self._changes is None else self._changes.worker
+        if get_ident() == self._holder or (worker is not None and get_ident() == worker.ident):
+            return False
+        if not self._lock.acquire(timeout=max(0.0, timeout_s)):
+            return False
+        self._holder = get_ident()
+        return True
+
+    def resume(self) -> None:
+        """After the fork, in the parent: changes may begin again. Harmless where quiesce() was in vain."""
+        worker = None if self._changes is None else self._changes.worker
+        if self._holder == get_ident() and worker is None:
+            self._holder = None
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """A fresh lock, and no trace of a change that the parent was making; what was committed is kept."""
+        self._lock = allocate_lock()
+        self._holder = None
+        self._memory.recorder.after_fork_in_child()
+        if self._changes is not None:
+            if self._changes.staging is not None:
+                self._changes.staging.end()
+            self._changes.worker = self._changes.staging = None
+
+    # ---- facts
+    @property
+    def revision(self) -> int:
+        """The newest committed revision; 0 before the first."""
+        return self._memory.journal.newest
+
+    @property
+    def frozen(self) -> bool:
+        """Whether changes are refused."""
+        return self._memory.frozen
+
+    @property
+    def frozen_reason(self) -> str:
+        """Why."""
+        return self._memory.frozen_reason
+
+    @property
+    def entries(self) -> int:
+        """How many entries sys.modules has."""
+        return table.size()
+
+    # ---- requests
+    def answer(self, request: dict[str, Any]) -> Iterator[bytes]:
+        """The JSON bodies of the answer frames of a request that only reads, or freezes; see PROTOCOL.md.
+
+        Raises:
+            RequestError: it cannot be served.
+        """
+        op = request.get("op")
+        answer = self._answers.get(op) if type(op) is str else None
+        if answer is None:
+            raise RequestError("UNIMPLEMENTED", "UNKNOWN_OP", f"this agent knows no operation {op!r}; it may be older")
+        return answer(request)
+
+    def change(self, request: dict[str, Any]) -> bytes:
+        """Makes a change; returns the JSON body of a ChangeResult. Blocks; call it on a thread of its own.
+
+        Raises:
+            RequestError: BAD_REQUEST, or BUSY where another change does not end.
+        """
+        from modctl.agent.engine import operations
+        from modctl.agent.engine.changes import Changes, audit
+
+        began_ns = time.perf_counter_ns()
+        parsed = operations.parse(request)
+        if not self._lock.acquire(timeout=parsed.timeout_s + _QUEUE_TIMEOUT_S):
+            raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
+        lock, self._holder = self._lock, get_ident()
+        try:
+            if (kept := self._memory.answers.get(parsed.request_id)) is not None:
+                return kept
+            if self._changes is None:
+                self._changes = Changes(self._memory)
+            named = [str(getattr(operation, "name", "")) for operation in parsed.operations]
+            audit("before", parsed, named)
+            result = self._changes.run(parsed)
+            result["request_id"] = parsed.request_id
+            result["duration_ms"] = round((time.perf_counter_ns() - began_ns) / 1e6, 3)
+            body = _encode(result)
+            self._memory.answers.keep(parsed.request_id, body)
+            audit(result["outcome"], parsed, named)
+            return body
+        finally:
+            self._holder = None
+            lock.release()
+
+    def watch(self, patterns: list[str], since_revision: int | None) -> Watch:
+        """Begins to watch the table; nothing that happens from here on is missed.
+
+        Args:
+            patterns: globs of names, OR-ed; none means all.
+            since_revision: tell kept revisions after this one first.
+
+        Raises:
+            RequestError: REVISION_GONE: revisions after that one are no longer kept.
+        """
+        from modctl.agent.engine.watching import Watch
+
+        missed = []
+        if since_revision is not None:
+            journal = self._memory.journal
+            if since_revision > journal.newest or since_revision < journal.oldest_kept - 1:
+                raise RequestError(
+                    "NOT_FOUND",
+                    "REVISION_GONE",
+                    f"revisions after {since_revision} are not kept (kept: {journal.oldest_kept} to {journal.newest}); "
+                    "list the modules and watch without a revision",
+                    {"oldest": str(journal.oldest_kept), "newest": str(journal.newest)},
+                )
+            missed = journal.after(since_revision)
+        return Watch(self._memory, matcher(_texts(patterns, "patterns")), missed)
+
+    def next_expiry_s(self) -> float | None:
+        """Seconds until expire() has something to do; None where nothing waits."""
+        return None if self._memory.frozen else self._memory.expiries.next_due_s()
+
+    def expire(self) -> None:
+        """Takes back what is due. While the process is frozen, nothing is: it is made up for when it thaws."""
+        if self._memory.frozen or self._memory.expiries.next_due_s() != 0.0:
+            return
+        if not self._lock.acquire(blocking=False):
+            return  # a change is being made; the caller asks again
+        lock, self._holder = self._lock, get_ident()
+        try:
+            for expiry in self._memory.expiries.due():
+                assert self._changes is not None
+                self._changes.expire(expiry.revision, expiry.operations)
+        finally:
+            self._holder = None
+            lock.release()
+
+    # ---- the answers
+    def _list_modules(self, request: dict[str, Any]) -> Iterator[bytes]:
+        kinds = frozenset(_texts(request.get("kinds") or [], "kinds"))
+        size_of = None
+        if request.get("with_size"):
+            from modctl.agent.engine.sizes import size_of
+        matches = matcher(_texts(request.get("patterns") or [], "patterns"))
+        return self._memory.rows.batches(table.entries(), matches, kinds, size_of)
+
+    def _get_module(self, request: dict[str, Any]) -> Iterator[bytes]:
+        from modctl.agent.engine.detail import detail_of
+
+        yield _encode(detail_of(self._memory, request))
+
+    def _resolve(self, request: dict[str, Any]) -> Iterator[bytes]:
+        from modctl.agent.engine.resolve import resolve
+
+        names = _texts(request.get("names") or [], "names")
+        yield _encode({"modules": resolve(names, request.get("recursive") is True)})
+
+    def _list_revisions(self, request: dict[str, Any]) -> Iterator[bytes]:
+        limit = request.get("limit") or 0
+        if type(limit) is not int or limit < 0:
+            raise RequestError("INVALID_ARGUMENT", "BAD_REQUEST", "limit is no number of revisions")
+        found = [revision.as_message() for revision in self._memory.journal.newest_first()]
+        yield _encode({"revisions": found[:limit] if limit else found})
+
+    def _freeze(self, request: dict[str, Any]) -> Iterator[bytes]:
+        self._memory.frozen = True
+        self._memory.frozen_reason = clean(str(request.get("reason") or ""))[:1_000]
+        yield self._state()
+
+    def _thaw(self, request: dict[str, Any]) -> Iterator[bytes]:  # noqa: ARG002 - all answers have one shape
+        self._memory.frozen, self._memory.frozen_reason = False, ""
+        yield self._state()
+
+    def _state(self) -> bytes:
+        return _encode(
+            {
+                "process": {
+                    "revision": self.revision,
+                    "frozen": self.frozen,
+                    "frozen_reason": self.frozen_reason,
+                    "entries": self.entries,
+                }
+            }
+        )
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _texts(values: Any, what: str) -> list[str]:
+    if not isinstance(values, list) or not all(type(value) is str for value in values):
+        raise RequestError("INVALID_ARGUMENT", "BAD_REQUEST", f"{what} is no list of texts")
+    return values

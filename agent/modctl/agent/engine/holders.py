@@ -1,0 +1,87 @@
+"""Who holds a module, or something defined in it: by one walk over the namespaces of all modules."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.agent.engine import table
+from modctl.agent.engine.safe import class_dict, clean, is_kind, key_text, module_dict, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_HOLDERS: Final = 200
+
+
+def definitions(candidate: object) -> dict[int, str]:
+    """The identities of a module and of the functions and classes defined in it, with their names."""
+    namespace = module_dict(candidate)
+    if namespace is None:
+        return {}
+    name = text(namespace.get("__name__"))
+    found = {id(candidate): name}
+    for key, value in list(namespace.items()):
+        if type(key) is str and defined_in(value) == name and id(value) not in found:
+            found[id(value)] = f"{name}.{key}"
+    return found
+
+
+def defined_in(value: object) -> str:
+    """The name of the module that a function or class says it was defined in; empty of anything else."""
+    if type(value) is types.FunctionType:
+        return text(value.__module__)
+    if is_kind(value, type):
+        return text(class_dict(value).get("__module__"))  # type: ignore[arg-type]
+    return ""
+
+
+def importers_of(candidate: object) -> list[str]:
+    """Names of the modules whose namespace holds the module, or a function or class defined in it."""
+    wanted = definitions(candidate)
+    found = []
+    for key, other in table.entries():
+        namespace = module_dict(other)
+        if namespace is None or other is candidate:
+            continue
+        if any(id(value) in wanted for value in list(namespace.values())):
+            found.append(clean(key_text(key)))
+    return sorted(set(found))
+
+
+def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
+    """Where namespaces of loaded modules, and their classes, still hold objects of modules that were replaced.
+
+    Holders elsewhere in the heap (instances, closures, frames) are not looked for: that is a stop of the whole process.
+
+    Args:
+        old: module objects that are no longer in the table.
+    """
+    wanted: dict[int, str] = {}
+    kept = list(old)
+    for candidate in kept:
+        wanted.update(definitions(candidate))
+    if not wanted:
+        return []
+    replaced = {id(candidate) for candidate in kept}
+    found: list[dict[str, Any]] = []
+    for key, module in table.entries():
+        namespace = module_dict(module)
+        if namespace is None or id(module) in replaced:
+            continue
+        holder = clean(key_text(key))
+        for attribute, value in list(namespace.items()):
+            if id(value) in wanted and type(attribute) is str:
+                found.append({"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"})
+            elif type(value) in (list, tuple, set, frozenset, dict) and len(value) < 10_000:
+                held = _in_container(value, wanted)
+                if held:
+                    found.append({"holder": f"{holder}.{clean(attribute)}[…]", "name": clean(held), "kind": "container"})
+            if len(found) >= MAX_HOLDERS:
+                return found
+    return found
+
+
+def _in_container(value: Any, wanted: dict[int, str]) -> str:
+    members = list(dict.values(value)) if type(value) is dict else list(value)
+    return next((wanted[id(member)] for member in members if id(member) in wanted), "")

@@ -1,0 +1,136 @@
+"""What was committed: revisions with what takes them back, and answers to requests that may come again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from modctl.agent.engine.commit import Write
+
+#: Revisions that can be undone; old objects are released with what falls out.
+MAX_REVISIONS: Final = 20
+#: Answers that are kept for requests that are sent again.
+MAX_ANSWERS: Final = 256
+
+
+class Revision:
+    """A committed change set.
+
+    Attributes:
+        number: from 1.
+        committed_at_s: seconds since the epoch.
+        identity: who asked.
+        reason: why.
+        modules: what it did, as ModuleChange objects.
+        writes: what it wrote, to be taken back.
+        fixed: why it cannot be undone; empty where it can.
+        undoes: the revision that this one takes back, 0 where it is no undo.
+        undone_by: the revision that took this one back, 0 where it stands.
+        expires_at_s: when it takes itself back: seconds since the epoch.
+        request_id: the request's.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        identity: str,
+        reason: str,
+        modules: Sequence[dict[str, Any]],
+        writes: Sequence[Write],
+        request_id: str,
+        undoes: int = 0,
+        fixed: str = "",
+    ) -> None:
+        self.number = number
+        self.committed_at_s = time.time()
+        self.identity = identity
+        self.reason = reason
+        self.modules = list(modules)
+        self.writes = list(writes)
+        self.request_id = request_id
+        self.undoes = undoes
+        self.undone_by = 0
+        self.fixed = fixed
+        self.expires_at_s: float | None = None
+
+    @property
+    def undoable(self) -> bool:
+        """Whether it stands and could be taken back as far as it alone is concerned."""
+        return not self.undone_by and not self.fixed
+
+    def as_message(self) -> dict[str, Any]:
+        """The fields of modctl.v1.Revision."""
+        message: dict[str, Any] = {
+            "number": self.number,
+            "committed_at_unix_s": self.committed_at_s,
+            "identity": self.identity,
+            "reason": self.reason,
+            "modules": self.modules,
+            "undoable": self.undoable,
+            "undoes": self.undoes,
+            "undone_by": self.undone_by,
+            "request_id": self.request_id,
+        }
+        if self.expires_at_s is not None:
+            message["expires_at_unix_s"] = self.expires_at_s
+        return message
+
+
+class Journal:
+    """The newest revisions, and the number of the newest ever."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self._kept: deque[Revision] = deque(maxlen=MAX_REVISIONS)
+
+    def add(self, revision: Revision) -> None:
+        """Keeps a committed revision; the oldest may fall out."""
+        self.newest = revision.number
+        self._kept.append(revision)
+        if revision.undoes and (undone := self.find(revision.undoes)) is not None:
+            undone.undone_by = revision.number
+            if undone.undoes and (restored := self.find(undone.undoes)) is not None:
+                restored.undone_by = 0  # an undo was undone: what it took back stands again
+
+    def find(self, number: int) -> Revision | None:
+        """A kept revision."""
+        return next((revision for revision in self._kept if revision.number == number), None)
+
+    def newest_standing(self) -> Revision | None:
+        """The newest revision that is no undo and has not been undone."""
+        return next((revision for revision in self.newest_first() if not revision.undone_by and not revision.undoes), None)
+
+    def newest_first(self) -> Iterator[Revision]:
+        """All that are kept."""
+        return iter(list(reversed(self._kept)))
+
+    def after(self, number: int) -> list[Revision]:
+        """Kept revisions after that number, oldest first."""
+        return [revision for revision in self._kept if revision.number > number]
+
+    @property
+    def oldest_kept(self) -> int:
+        """The number of the oldest; 0 where there is none."""
+        return self._kept[0].number if self._kept else 0
+
+
+class Answers:
+    """Answers by request id: a request that was done is answered again, not done again."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, request_id: str) -> bytes | None:
+        """The answer that was given."""
+        return self._kept.get(request_id) if request_id else None
+
+    def keep(self, request_id: str, answer: bytes) -> None:
+        """Keeps one; the oldest falls out."""
+        if request_id:
+            self._kept[request_id] = answer
+            while len(self._kept) > MAX_ANSWERS:
+                self._kept.popitem(last=False)

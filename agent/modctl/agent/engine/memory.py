@@ -1,0 +1,44 @@
+"""Everything that the engine remembers, in one place that its parts share."""
+
+from __future__ import annotations
+
+from modctl.agent.engine import bootstrap
+from modctl.agent.engine.expiry import Expiries
+from modctl.agent.engine.generations import Generations
+from modctl.agent.engine.injected import InjectedFinder
+from modctl.agent.engine.journal import Answers, Journal
+from modctl.agent.engine.origins import Origins
+from modctl.agent.engine.recorder import Recorder
+from modctl.agent.engine.rows import Rows
+
+
+class Memory:
+    """The engine's state.
+
+    Attributes:
+        usable: which private parts of the import system are as known; see bootstrap.py.
+        generations: what is known of names and module objects.
+        origins: looks at files.
+        recorder: watches imports.
+        finder: finds injected modules.
+        journal: revisions.
+        answers: answers by request id.
+        expiries: what takes itself back, and when.
+        rows: encoded rows.
+        frozen: whether changes are refused.
+        frozen_reason: why.
+    """
+
+    def __init__(self) -> None:
+        self.usable = bootstrap.self_test()
+        self.generations = Generations()
+        self.origins = Origins(self.generations)
+        self.recorder = Recorder(self.generations, self.usable)
+        self.finder = InjectedFinder()
+        self.journal = Journal()
+        self.answers = Answers()
+        self.expiries = Expiries()
+        self.rows = Rows(self.generations, self.origins, self.expiries.by_name)
+        self.expiries.on_change = self.rows.forget
+        self.frozen = False
+        self.frozen_reason = ""

@@ -131,7 +131,7 @@ def test_a_killed_worker_is_gone_at_once_and_its_successor_is_found(running: Run
 def test_nothing_is_left_when_the_program_is_told_to_stop(running: Running) -> None:
     # The last of this host: pytest runs a module's tests in order.
     family = set(running.service.family()) | running.agent_pids()
-    running.service.stop(signal.SIGTERM, within_s=30.0)
+    running.service.stop(running.host.stop_signal, within_s=30.0)
     until(lambda: not any(map(processes.alive, family)), 15.0, what=f"the end of {family}")
     # The gateway stays for its grace, since a restart of the service would want it, then leaves by itself.
     until(lambda: not processes.mentioning(str(running.state_dir)), 15.0, what="the gateway to leave", every_s=0.2)

@@ -23,6 +23,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_PLANNED: _ClassVar[Outcome]
     OUTCOME_REFUSED: _ClassVar[Outcome]
     OUTCOME_FAILED: _ClassVar[Outcome]
+    OUTCOME_PREPARED: _ClassVar[Outcome]
 
 class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +52,7 @@ OUTCOME_UNCHANGED: Outcome
 OUTCOME_PLANNED: Outcome
 OUTCOME_REFUSED: Outcome
 OUTCOME_FAILED: Outcome
+OUTCOME_PREPARED: Outcome
 ACTION_UNSPECIFIED: Action
 ACTION_IMPORT: Action
 ACTION_INJECT: Action
@@ -254,7 +256,7 @@ class ModuleChange(_message.Message):
     def __init__(self, name: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., tier: _Optional[_Union[Tier, str]] = ..., before: _Optional[_Union[Version, _Mapping]] = ..., after: _Optional[_Union[Version, _Mapping]] = ..., symbols: _Optional[_Union[Symbols, _Mapping]] = ..., stale: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.PythonError, _Mapping]] = ..., import_ms: _Optional[float] = ..., cached: bool = ...) -> None: ...
 
 class ChangeResult(_message.Message):
-    __slots__ = ("outcome", "revision", "undoable", "duration_ms", "paused_ms", "modules", "message", "side_effects", "request_id")
+    __slots__ = ("outcome", "revision", "undoable", "duration_ms", "paused_ms", "modules", "message", "side_effects", "request_id", "committed_at_unix_s")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     UNDOABLE_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +266,7 @@ class ChangeResult(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SIDE_EFFECTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     revision: int
     undoable: bool
@@ -273,7 +276,8 @@ class ChangeResult(_message.Message):
     message: str
     side_effects: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., revision: _Optional[int] = ..., undoable: bool = ..., duration_ms: _Optional[float] = ..., paused_ms: _Optional[float] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., message: _Optional[str] = ..., side_effects: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    committed_at_unix_s: float
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., revision: _Optional[int] = ..., undoable: bool = ..., duration_ms: _Optional[float] = ..., paused_ms: _Optional[float] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., message: _Optional[str] = ..., side_effects: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., committed_at_unix_s: _Optional[float] = ...) -> None: ...
 
 class Revision(_message.Message):
     __slots__ = ("number", "committed_at_unix_s", "identity", "reason", "modules", "undoable", "undoes", "undone_by", "expires_at_unix_s", "request_id")

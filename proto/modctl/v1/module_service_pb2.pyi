@@ -175,6 +175,80 @@ class ApplyChangesResponse(_message.Message):
     error: _error_pb2.ErrorDetail
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
+class PrepareChangesRequest(_message.Message):
+    __slots__ = ("operations", "options", "lease_s")
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedCompositeFieldContainer[_change_pb2.Operation]
+    options: _change_pb2.ChangeOptions
+    lease_s: float
+    def __init__(self, operations: _Optional[_Iterable[_Union[_change_pb2.Operation, _Mapping]]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ..., lease_s: _Optional[float] = ...) -> None: ...
+
+class PrepareChangesResponse(_message.Message):
+    __slots__ = ("process", "result", "error")
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    process: _process_pb2.ProcessRef
+    result: _change_pb2.ChangeResult
+    error: _error_pb2.ErrorDetail
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class CommitChangesRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class CommitChangesResponse(_message.Message):
+    __slots__ = ("process", "result", "error")
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    process: _process_pb2.ProcessRef
+    result: _change_pb2.ChangeResult
+    error: _error_pb2.ErrorDetail
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class AbandonChangesRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class AbandonChangesResponse(_message.Message):
+    __slots__ = ("process", "dropped", "error")
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    process: _process_pb2.ProcessRef
+    dropped: bool
+    error: _error_pb2.ErrorDetail
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., dropped: bool = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class EvaluateExpressionRequest(_message.Message):
+    __slots__ = ("expression", "timeout_s")
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    expression: str
+    timeout_s: float
+    def __init__(self, expression: _Optional[str] = ..., timeout_s: _Optional[float] = ...) -> None: ...
+
+class EvaluateExpressionResponse(_message.Message):
+    __slots__ = ("process", "truth", "value", "raised", "error")
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RAISED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    process: _process_pb2.ProcessRef
+    truth: bool
+    value: _module_pb2.AttributeValue
+    raised: _error_pb2.PythonError
+    error: _error_pb2.ErrorDetail
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., truth: bool = ..., value: _Optional[_Union[_module_pb2.AttributeValue, _Mapping]] = ..., raised: _Optional[_Union[_error_pb2.PythonError, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
 class UndoRequest(_message.Message):
     __slots__ = ("revision", "options")
     REVISION_FIELD_NUMBER: _ClassVar[int]

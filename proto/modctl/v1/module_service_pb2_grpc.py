@@ -50,6 +50,26 @@ class ModuleServiceStub(object):
                 request_serializer=modctl_dot_v1_dot_module__service__pb2.ApplyChangesRequest.SerializeToString,
                 response_deserializer=modctl_dot_v1_dot_module__service__pb2.ApplyChangesResponse.FromString,
                 )
+        self.PrepareChanges = channel.unary_stream(
+                '/modctl.v1.ModuleService/PrepareChanges',
+                request_serializer=modctl_dot_v1_dot_module__service__pb2.PrepareChangesRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_module__service__pb2.PrepareChangesResponse.FromString,
+                )
+        self.CommitChanges = channel.unary_stream(
+                '/modctl.v1.ModuleService/CommitChanges',
+                request_serializer=modctl_dot_v1_dot_module__service__pb2.CommitChangesRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_module__service__pb2.CommitChangesResponse.FromString,
+                )
+        self.AbandonChanges = channel.unary_stream(
+                '/modctl.v1.ModuleService/AbandonChanges',
+                request_serializer=modctl_dot_v1_dot_module__service__pb2.AbandonChangesRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_module__service__pb2.AbandonChangesResponse.FromString,
+                )
+        self.EvaluateExpression = channel.unary_stream(
+                '/modctl.v1.ModuleService/EvaluateExpression',
+                request_serializer=modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionResponse.FromString,
+                )
         self.Undo = channel.unary_stream(
                 '/modctl.v1.ModuleService/Undo',
                 request_serializer=modctl_dot_v1_dot_module__service__pb2.UndoRequest.SerializeToString,
@@ -120,6 +140,35 @@ class ModuleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareChanges(self, request, context):
+        """PrepareChanges stages many operations and holds them, without changing anything, until they are committed or
+        abandoned, or their lease runs out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitChanges(self, request, context):
+        """CommitChanges makes what was prepared take effect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbandonChanges(self, request, context):
+        """AbandonChanges drops what was prepared.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EvaluateExpression(self, request, context):
+        """EvaluateExpression says what a Python expression gives in the process. It runs code there: a right of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Undo(self, request, context):
         """Undo takes a revision back; that makes a new one.
         """
@@ -178,6 +227,26 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.ApplyChanges,
                     request_deserializer=modctl_dot_v1_dot_module__service__pb2.ApplyChangesRequest.FromString,
                     response_serializer=modctl_dot_v1_dot_module__service__pb2.ApplyChangesResponse.SerializeToString,
+            ),
+            'PrepareChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.PrepareChanges,
+                    request_deserializer=modctl_dot_v1_dot_module__service__pb2.PrepareChangesRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_module__service__pb2.PrepareChangesResponse.SerializeToString,
+            ),
+            'CommitChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.CommitChanges,
+                    request_deserializer=modctl_dot_v1_dot_module__service__pb2.CommitChangesRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_module__service__pb2.CommitChangesResponse.SerializeToString,
+            ),
+            'AbandonChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.AbandonChanges,
+                    request_deserializer=modctl_dot_v1_dot_module__service__pb2.AbandonChangesRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_module__service__pb2.AbandonChangesResponse.SerializeToString,
+            ),
+            'EvaluateExpression': grpc.unary_stream_rpc_method_handler(
+                    servicer.EvaluateExpression,
+                    request_deserializer=modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionResponse.SerializeToString,
             ),
             'Undo': grpc.unary_stream_rpc_method_handler(
                     servicer.Undo,
@@ -321,6 +390,74 @@ class ModuleService(object):
         return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/ApplyChanges',
             modctl_dot_v1_dot_module__service__pb2.ApplyChangesRequest.SerializeToString,
             modctl_dot_v1_dot_module__service__pb2.ApplyChangesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PrepareChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/PrepareChanges',
+            modctl_dot_v1_dot_module__service__pb2.PrepareChangesRequest.SerializeToString,
+            modctl_dot_v1_dot_module__service__pb2.PrepareChangesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CommitChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/CommitChanges',
+            modctl_dot_v1_dot_module__service__pb2.CommitChangesRequest.SerializeToString,
+            modctl_dot_v1_dot_module__service__pb2.CommitChangesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AbandonChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/AbandonChanges',
+            modctl_dot_v1_dot_module__service__pb2.AbandonChangesRequest.SerializeToString,
+            modctl_dot_v1_dot_module__service__pb2.AbandonChangesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def EvaluateExpression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/EvaluateExpression',
+            modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionRequest.SerializeToString,
+            modctl_dot_v1_dot_module__service__pb2.EvaluateExpressionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

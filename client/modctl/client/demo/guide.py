@@ -8,9 +8,9 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from modctl.client.demo import terminal
 from modctl.client.demo.errors import DemoError
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ class Pace(enum.Enum):
     ASK = None
     READ = 2.5
     FAST = 0.2
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one command did."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 class Guide:
@@ -75,17 +66,18 @@ class Guide:
         self._write(self._style("36", f"$ {command}") + "\n")
         self._write(output if not output or output.endswith("\n") else output + "\n")
 
-    def modctl(self, *arguments: str, environment: Mapping[str, str], expect: int = 0) -> Output:
-        """Runs `modctl …` for real and shows it.
+    def modctl(self, *arguments: str, environment: Mapping[str, str], expect: int = 0) -> str:
+        """Runs `modctl …` for real and shows it as a terminal would; returns what it showed.
 
         Raises:
             DemoError: its exit code is not the expected one.
         """
-        done = modctl(*arguments, environment=environment, styled=self._styled)
-        self.show(_as_typed(arguments), done.stdout + done.stderr)
-        if done.code != expect:
-            raise DemoError(f"`{_as_typed(arguments)}` ended with {done.code}; {expect} was to be expected")
-        return done
+        environ = dict(environment) if self._styled else {**environment, "NO_COLOR": "1"}
+        code, seen = terminal.run([*COMMAND, *arguments], environ, COMMAND_TIMEOUT_S)
+        self.show(_as_typed(arguments), seen)
+        if code != expect:
+            raise DemoError(f"`{_as_typed(arguments)}` ended with {code}; {expect} was to be expected")
+        return seen
 
     def check(self, holds: bool, claim: str, seen: object) -> None:
         """Holds a step to its word.
@@ -104,39 +96,26 @@ class Guide:
         self._out.flush()
 
 
-def modctl(*arguments: str, environment: Mapping[str, str], styled: bool = False) -> Output:
-    """Runs the command line and returns what came of it, shown to nobody.
+def document(*arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON document that a command prints: what the demo checks itself with.
 
     Raises:
-        DemoError: it does not end.
+        DemoError: it printed none, or does not end.
     """
-    environ = dict(environment)
-    if styled:
-        environ["MODCTL_COLOR"] = "always"
+    command = [*COMMAND, *arguments, "-o", "json"]
     try:
         done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=environ,
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
+        found: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired as error:
         raise DemoError(f"`{_as_typed(arguments)}` did not end within {COMMAND_TIMEOUT_S:.0f} s") from error
-    return Output(done.returncode, done.stdout, done.stderr)
-
-
-def document(*arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON document that a command prints: what the demo checks itself with.
-
-    Raises:
-        DemoError: it printed none.
-    """
-    done = modctl(*arguments, "-o", "json", environment=environment)
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
         raise DemoError(f"`{_as_typed(arguments)} -o json` printed no JSON: {done.stdout}{done.stderr}") from error
     return found

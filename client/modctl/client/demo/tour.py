@@ -60,7 +60,7 @@ def look_inside(fleet: DemoFleet, guide: Guide) -> None:
     """get, get --source."""
     guide.title("Everything about one module: here the source that is really running in the shop.")
     seen = guide.modctl("get", "billing.tax", "--source", *_at(fleet, "shop"), environment=fleet.environment)
-    guide.check("RATE_PERCENT = 20" in seen.stdout, "the running source is shown", seen.stdout)
+    guide.check("RATE_PERCENT = 20" in seen, "the running source is shown", seen)
 
 
 def mock_a_module(fleet: DemoFleet, guide: Guide) -> None:

@@ -31,7 +31,9 @@ def detail_of(memory: Memory, request: dict[str, Any]) -> dict[str, Any]:
     name = request.get("name")
     attributes = request.get("attributes") or []
     if type(name) is not str or not isinstance(attributes, list) or not all(type(each) is str for each in attributes):
-        raise RequestError("INVALID_ARGUMENT", "BAD_REQUEST", "get_module needs a name, and attributes as a list of texts")
+        raise RequestError(
+            "INVALID_ARGUMENT", "BAD_REQUEST", "get_module needs a name, and attributes as a list of texts"
+        )
     candidate = table.get(name)
     if candidate is MISSING:
         raise RequestError(

@@ -9,7 +9,7 @@ from modctl.agent.engine import table
 from modctl.agent.engine.safe import class_dict, clean, is_kind, key_text, module_dict, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_HOLDERS: Final = 200
 
@@ -72,13 +72,33 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
         holder = clean(key_text(key))
         for attribute, value in list(namespace.items()):
             if id(value) in wanted and type(attribute) is str:
-                found.append({"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"})
+                found.append(
+                    {"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"}
+                )
             elif type(value) in (list, tuple, set, frozenset, dict) and len(value) < 10_000:
                 held = _in_container(value, wanted)
                 if held:
-                    found.append({"holder": f"{holder}.{clean(attribute)}[…]", "name": clean(held), "kind": "container"})
+                    found.append(
+                        {"holder": f"{holder}.{clean(attribute)}[…]", "name": clean(held), "kind": "container"}
+                    )
             if len(found) >= MAX_HOLDERS:
                 return found
+    return found
+
+
+def holders_by_name(old: Mapping[str, object]) -> dict[str, list[dict[str, Any]]]:
+    """The same for several entries in one walk: entry name → who holds what stood there.
+
+    Args:
+        old: entry name → the module object that was replaced or removed.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for holder in holders_of(old.values()):
+        name = holder["name"]
+        while name and name not in old:
+            name = name.rpartition(".")[0]
+        if name:
+            found.setdefault(name, []).append(holder)
     return found
 
 

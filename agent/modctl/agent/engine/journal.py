@@ -102,7 +102,9 @@ class Journal:
 
     def newest_standing(self) -> Revision | None:
         """The newest revision that is no undo and has not been undone."""
-        return next((revision for revision in self.newest_first() if not revision.undone_by and not revision.undoes), None)
+        return next(
+            (revision for revision in self.newest_first() if not revision.undone_by and not revision.undoes), None
+        )
 
     def newest_first(self) -> Iterator[Revision]:
         """All that are kept."""

@@ -185,7 +185,9 @@ def _operation(item: Any) -> Operation:
 def _inject(name: str, fields: dict[str, Any]) -> Inject:
     given = [key for key in ("modules", "attributes", "alias_of", "block") if fields.get(key) not in (None, "", False)]
     if len(given) != 1:
-        raise bad(f"inject {name!r} needs just one of modules, attributes, alias_of and block; it has {given or 'none'}")
+        raise bad(
+            f"inject {name!r} needs just one of modules, attributes, alias_of and block; it has {given or 'none'}"
+        )
     modules = _sent_modules(fields)
     if given == ["modules"]:
         if not modules or modules[0].name != name:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.engine import inventory, names
 from modctl.agent.engine.commit import is_initializing
-from modctl.agent.engine.operations import MODE_PATCH, Evict, Import, Inject, Operation, Reimport, SentModule, Undo
+from modctl.agent.engine.operations import Evict, Import, Inject, Operation, Reimport, SentModule, Undo
+from modctl.agent.engine.outcomes import Refusal
 from modctl.agent.engine.safe import is_module
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ _ACTIONS: Final[dict[type, str]] = {
     Reimport: ACTION_REIMPORT,
     Undo: ACTION_RESTORE,
 }
-
-
-class Refusal(NamedTuple):
-    """Why one entry is left as it is."""
-
-    name: str
-    action: str
-    reason: str
-    rule: str
-    hint: str
 
 
 class Step(NamedTuple):
@@ -154,15 +145,6 @@ class Planner:
 
     def _reimport(self, operation: Reimport) -> tuple[list[str], dict[str, SentModule]]:
         name = operation.name
-        if operation.mode == MODE_PATCH:
-            self._refuse(
-                name,
-                "ACTION_RELOAD",
-                "UNSUPPORTED",
-                "mode",
-                "patching live objects is not there yet; use mode fresh (modctl reimport)",
-            )
-            return [], {}
         if not self._must_be_there(name, ACTION_REIMPORT):
             return [], {}
         found = [name, *(self._descendants(name) if operation.recursive else ())]
@@ -281,5 +263,3 @@ class Planner:
 
     def _refuse(self, name: str, action: str, reason: str, rule: str, hint: str) -> None:
         self._refusals.append(Refusal(name, action, reason, rule, hint))
-
-

@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import marshal
 import sys
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import bootstrap
@@ -15,7 +16,7 @@ from modctl.agent.engine.recorder import stat_of_file
 from modctl.agent.engine.safe import module_dict
 
 if TYPE_CHECKING:
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
     from modctl.agent.engine.generations import Stat
     from modctl.agent.engine.operations import Inject, SentModule
@@ -67,7 +68,6 @@ class Recipe:
     def execute(self, module: ModuleType) -> None:
         """Runs the module's code in it."""
         raise NotImplementedError
-
 
     def names_modules(self) -> bool:
         """Whether the code speaks of something called `modules`: it may look into sys.modules, or write there."""
@@ -134,12 +134,12 @@ class FoundRecipe(Recipe):
         self.stat = stat_of_file(filename)
         if sent is not None and sent.source is not None:
             self.digest, self.source, self.patched = sent.digest, sent.source, True
-            data = sent.source.encode("utf-8", "surrogatepass")
-            self._code = sent_code(sent) or compile(data.decode("utf-8"), filename, "exec", dont_inherit=True)
+            self._code = sent_code(sent, filename) or compile(sent.source, filename, "exec", dont_inherit=True)
+            self.digest = self.digest or digest_of(sent.source.encode("utf-8"))
             self.patched = self.digest != digest_of_file(filename)
             return
         if sent is not None and plain and sent.origin == filename and self.stat is not None and sent.stat == self.stat:
-            self._code, self.digest = sent_code(sent), sent.digest
+            self._code, self.digest = sent_code(sent, filename), sent.digest
             if self._code is not None:
                 return
         data = loader.get_data(filename)
@@ -159,7 +159,6 @@ class FoundRecipe(Recipe):
             exec(self._code, module.__dict__)  # noqa: S102 - that is what is asked for
         elif self._spec.loader is not None:
             self._spec.loader.exec_module(module)
-
 
     def names_modules(self) -> bool:
         """Of a loader that keeps its code to itself, it is assumed."""
@@ -192,35 +191,37 @@ class InjectedRecipe(Recipe):
         """Lets its loader do it."""
         module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
 
-
     def names_modules(self) -> bool:
         """Of a stub, never."""
         return self.injected.code is not None and code_names(self.injected.code, "modules")
 
 
-def injected_modules(operation: Inject) -> list[InjectedModule]:
+def injected_modules(operation: Inject) -> tuple[list[InjectedModule], dict[str, BaseException]]:
     """What an operation with source or attributes brings, compiled.
 
-    Raises:
-        SyntaxError, ValueError: a source does not compile.
+    Returns:
+        the modules that compile; for each that does not, by name, what the compiler raised.
     """
     if operation.attributes is not None:
         filename = operation.filename or default_filename(operation.name, False)
         bundle = Bundle(operation.name, filename.rpartition("/")[0], {})
-        return [InjectedModule(operation.name, False, filename, None, None, "", operation.attributes, bundle)]
+        return [InjectedModule(operation.name, False, filename, None, None, "", operation.attributes, bundle)], {}
     root = operation.modules[0]
     root_file = root.filename or (operation.filename or default_filename(root.name, root.package))
     bundle = Bundle(operation.name, root_file.rpartition("/")[0], operation.data)
-    made = []
+    made: list[InjectedModule] = []
+    failures: dict[str, BaseException] = {}
     for sent in operation.modules:
         assert sent.source is not None
         filename = root_file if sent is root else sent.filename or default_filename(sent.name, sent.package)
-        code = sent_code(sent)
-        if code is None or code.co_filename != filename:
-            code = compile(sent.source, filename, "exec", dont_inherit=True)
-        digest = sent.digest or digest_of(sent.source.encode("utf-8", "surrogatepass"))
+        try:
+            code = sent_code(sent, filename) or compile(sent.source, filename, "exec", dont_inherit=True)
+            digest = sent.digest or digest_of(sent.source.encode("utf-8"))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            failures[sent.name] = error
+            continue
         made.append(InjectedModule(sent.name, sent.package, filename, sent.source, code, digest, {}, bundle))
-    return made
+    return made, failures
 
 
 def default_filename(name: str, package: bool) -> str:
@@ -229,12 +230,12 @@ def default_filename(name: str, package: bool) -> str:
     return f"{ROOT}/{below}/__init__.py" if package else f"{ROOT}/{below}.py"
 
 
-def sent_code(sent: SentModule) -> CodeType | None:
-    """The code that the gateway compiled, where this interpreter can run it."""
+def sent_code(sent: SentModule, filename: str) -> CodeType | None:
+    """The code that the gateway compiled, where this interpreter can run it and it is of that file name."""
     if not sent.code or sent.magic != importlib.util.MAGIC_NUMBER.hex() or sent.optimize != sys.flags.optimize:
         return None
     code: CodeType = marshal.loads(sent.code)  # noqa: S302 - from our own gateway, of our own uid
-    return code if type(code) is type(sent_code.__code__) else None
+    return code if type(code) is CodeType and code.co_filename == filename else None
 
 
 def digest_of(data: bytes) -> str:

@@ -142,7 +142,12 @@ class Recorder:
             loaded = self._generations.remember(module)
             loaded.import_ms = took_ns / 1e6
             loaded.import_self_ms = max(0, took_ns - running.nested_ns) / 1e6
-            loaded.stat, loaded.proven, loaded.digest, loaded.patched = running.stat, running.stat is not None, "", False
+            loaded.stat, loaded.proven, loaded.digest, loaded.patched = (
+                running.stat,
+                running.stat is not None,
+                "",
+                False,
+            )
             loaded.source, loaded.state = None, ""
             if (followed := self._followed.get(ident)) is not None:
                 followed.append((text(running.spec.name), module))

@@ -166,5 +166,3 @@ def encode_batch(texts: list[str]) -> bytes:
 
 def _with_size(text: str, size_bytes: int) -> str:
     return f'{text[:-1]},"size_bytes":{size_bytes}}}'
-
-

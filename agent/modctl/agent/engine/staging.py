@@ -50,12 +50,16 @@ class Staging:
         self.results: dict[str, Any] = {}
         self.import_ms: dict[str, float] = {}
         self.failed: dict[str, BaseException] = {}
+        self._executing: list[str] = []
+        self._published: list[str] = []
         self._facades: dict[str, Facade] = {}
         self._concerned: set[str] = set()
         self._ident: int | None = None
         self._real_import: Callable[..., Any] = builtins.__import__
         self._hook: Any = None
-        self._import_module = bootstrap.Patch("_gcd_import", self._around_gcd_import) if usable["import_module"] else None
+        self._import_module = (
+            bootstrap.Patch("_gcd_import", self._around_gcd_import) if usable["import_module"] else None
+        )
         self._real_gcd_import: Callable[..., Any] = bootstrap.gcd_import
         for name in recipes:
             self._concern(name)
@@ -129,6 +133,18 @@ class Staging:
             # As the import system does it: `from package import name` may mean an attribute that is just not there.
             if error.name != name:
                 raise
+
+    @property
+    def innermost(self) -> str:
+        """The module whose code runs right now; empty where none does."""
+        return self._executing[-1] if self._executing else ""
+
+    def abandon(self) -> None:
+        """The staging thread hangs: what it has published is taken out, and its import locks are forgotten."""
+        while self._published:
+            name = self._published.pop()
+            withdraw(name)
+            bootstrap.forget_import_lock(name)
 
     # ---- modules
     def module(self, name: str) -> Any:
@@ -206,6 +222,7 @@ class Staging:
         self.results[name] = module
         spec = module.__spec__
         began_ns = time.perf_counter_ns()
+        self._executing.append(name)
         try:
             if spec is not None:
                 spec._initializing = True  # type: ignore[attr-defined]
@@ -218,6 +235,7 @@ class Staging:
             self.failed[name] = error
             raise
         finally:
+            self._executing.remove(name)
             if spec is not None:
                 spec._initializing = False  # type: ignore[attr-defined]
             self.import_ms[name] = (time.perf_counter_ns() - began_ns) / 1e6
@@ -240,11 +258,14 @@ class Staging:
     def _execute_as_new(self, recipe: Recipe, module: ModuleType) -> Any:
         with bootstrap.import_lock_of(recipe.name):
             publish_initializing(recipe.name, module)
+            self._published.append(recipe.name)
             final: Any = MISSING
             try:
                 recipe.execute(module)
             finally:
-                final = withdraw(recipe.name)
+                if recipe.name in self._published:  # else it was abandoned, and taken out, meanwhile
+                    self._published.remove(recipe.name)
+                    final = withdraw(recipe.name)
         return module if final is MISSING else final
 
     def _bind(self, package: object, name: str, module: object) -> None:

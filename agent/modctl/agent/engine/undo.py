@@ -8,7 +8,8 @@ from modctl.agent.engine import inventory, table
 from modctl.agent.engine.commit import Write
 from modctl.agent.engine.injected import InjectedLoader
 from modctl.agent.engine.names import leaf_of, parent_of
-from modctl.agent.engine.plan import ACTION_RESTORE, Refusal
+from modctl.agent.engine.outcomes import Refusal
+from modctl.agent.engine.plan import ACTION_RESTORE
 from modctl.agent.engine.safe import MISSING, module_dict
 
 if TYPE_CHECKING:

@@ -48,9 +48,11 @@ class Watch:
         """What has changed since the last poll, as bodies of answer frames; empty where nothing has."""
         events, self._missed = self._missed, []
         before, now = self._entries, table.entries()
-        same = len(before) == len(now) and all(
-            map(is_, [value for _, value in before], [value for _, value in now])
-        ) and all(map(is_, [key for key, _ in before], [key for key, _ in now]))
+        same = (
+            len(before) == len(now)
+            and all(map(is_, [value for _, value in before], [value for _, value in now]))
+            and all(map(is_, [key for key, _ in before], [key for key, _ in now]))
+        )
         if not same:
             self._entries = now
             events += self._compare(before, now)

@@ -1,6 +1,7 @@
 """Reading and changing the modules of the process that this runs in.
 
-    request ─▶ operations (shape) ─▶ plan (refusals) ─▶ staging (executes aside) ─▶ commit (one moment) ─▶ journal (undo)
+    request ─▶ operations (shape) ─▶ plan (refusals) ─▶ staging (executes aside) ─▶ commit (one moment) ─▶ journal
+    (undo)
 
 `inventory` and `rows` read; only `commit` writes sys.modules; only `bootstrap` touches importlib._bootstrap.
 """

@@ -16,7 +16,8 @@ import importlib.machinery
 import os
 import sys
 import time
-from importlib import _bootstrap, _bootstrap_external  # type: ignore[attr-defined]
+from importlib import _bootstrap as _known_bootstrap
+from importlib import _bootstrap_external as _known_external
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.safe import instance_dict
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+#: Typeshed knows little of what is private in here.
+_bootstrap: Final[Any] = _known_bootstrap
+_bootstrap_external: Final[Any] = _known_external
 _sleep: Final[Callable[[float], None]] = original(time, "sleep")
 #: A lock object that is alive but owned by nobody is about to be taken, or is held in a stored traceback: so many looks
 #: tell one from the other.
@@ -33,8 +37,8 @@ _LOOKS_AT_UNOWNED: Final = 25
 #: Import-system frames are taken out of tracebacks by this file name, so wrappers carry it too.
 _FROZEN_NAME: Final = "<frozen importlib._bootstrap>"
 
-SOURCE_LOADER: Final[type] = _bootstrap_external.SourceLoader
-BASIC_LOADER: Final[type] = _bootstrap_external._LoaderBasics
+SOURCE_LOADER: Final[Any] = _bootstrap_external.SourceLoader
+BASIC_LOADER: Final[Any] = _bootstrap_external._LoaderBasics
 NAMESPACE_LOADERS: Final[tuple[type, ...]] = tuple(
     found
     for name in ("NamespaceLoader", "_NamespaceLoader")
@@ -75,7 +79,8 @@ def self_test() -> dict[str, bool]:
 class Patch:
     """A module global of importlib._bootstrap replaced by a wrapper, and put back.
 
-    Where somebody else has wrapped ours meanwhile, putting back would cut theirs off: then ours stays and passes through.
+    Where somebody else has wrapped ours meanwhile, putting back would cut theirs off: then ours stays and passes
+    through.
     """
 
     def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
@@ -144,10 +149,10 @@ def _is_owned(name: str) -> bool:
 class ImportsHeld:
     """While this is held, nobody begins an import, and none of these names is being imported.
 
-    CPython hands out the lock of a name only under the global import lock, and keeps the lock object alive as long as somebody
-    uses it. So: hold the global lock, and look whether a lock object of a name of concern is alive. Nothing is waited for
-    while holding anything, so this can take part in no deadlock. Evicting without it makes an importer in flight fail
-    with KeyError and execute the module twice (measured on each version).
+    CPython hands out the lock of a name only under the global import lock, and keeps the lock object alive as long as
+    somebody uses it. So: hold the global lock, and look whether a lock object of a name of concern is alive. Nothing
+    is waited for while holding anything, so this can take part in no deadlock. Evicting without it makes an importer
+    in flight fail with KeyError and execute the module twice (measured on each version).
 
     Args:
         names: entries that are to be changed.
@@ -203,10 +208,10 @@ def invalidate_caches() -> None:
     for finder in list(sys.meta_path):
         if finder is not importlib.machinery.PathFinder and (invalidate := getattr(finder, "invalidate_caches", None)):
             invalidate()
-    for name, finder in list(sys.path_importer_cache.items()):
-        if finder is None or not os.path.isabs(name):
+    for name, found in list(sys.path_importer_cache.items()):
+        if found is None or not os.path.isabs(name):
             sys.path_importer_cache.pop(name, None)
-        elif (invalidate := getattr(finder, "invalidate_caches", None)) is not None:
+        elif (invalidate := getattr(found, "invalidate_caches", None)) is not None:
             invalidate()
     if hasattr(_bootstrap_external._NamespacePath, "_epoch"):
         _bootstrap_external._NamespacePath._epoch += 1
@@ -236,12 +241,12 @@ def module_from_spec(spec: importlib.machinery.ModuleSpec) -> Any:
 def loads_source_itself(loader: object) -> bool:
     """Whether a loader reads source by get_data and executes it as importlib's own loaders do.
 
-    Such a module can be compiled from bytes that were read once, with no stale .pyc in between. Any other loader (one that
-    rewrites assertions, decrypts, traces) is asked to execute the module itself.
+    Such a module can be compiled from bytes that were read once, with no stale .pyc in between. Any other loader (one
+    that rewrites assertions, decrypts, traces) is asked to execute the module itself.
     """
     kind = type(loader)
     return (
         issubclass(kind, SOURCE_LOADER)
-        and getattr(kind, "exec_module", None) is BASIC_LOADER.exec_module  # type: ignore[attr-defined]
-        and getattr(kind, "get_code", None) is SOURCE_LOADER.get_code  # type: ignore[attr-defined]
+        and getattr(kind, "exec_module", None) is BASIC_LOADER.exec_module
+        and getattr(kind, "get_code", None) is SOURCE_LOADER.get_code
     )

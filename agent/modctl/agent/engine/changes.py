@@ -233,7 +233,9 @@ class Changes:
         return number
 
     def _withdraw(self, loaded: Iterable[tuple[str, Any]], owners: Owners) -> list[str]:
-        """Takes out what a change that failed had loaded; returns the names that stay, because they cannot be unloaded."""
+        """Takes out what a change that failed had loaded; returns the names that stay, because they cannot be
+        unloaded.
+        """
         protector = Protector(named_entries(), self.distributions)
         added = added_writes(loaded, {}, (), owners)
         kept = {write.key: write.after for write in added if write.is_entry() and protector.protection_of(write.key)}
@@ -298,7 +300,7 @@ class Changes:
         for step in plan.steps:
             for name in step.names:
                 change: dict[str, Any] = {"name": name, "action": step.action, "before": before[name]}
-                recipe = recipes[step.index].get(name)
+                recipe = recipes[step.number].get(name)
                 if recipe is not None and recipe.digest:
                     change["after"] = {"digest": recipe.digest, "generation": before[name]["generation"] + 1}
                 if isinstance(step.operation, Import):

@@ -1,8 +1,8 @@
 """The only file that writes sys.modules.
 
-A commit is a list of writes to dicts: the module table, namespaces of parent packages, the table of injected modules. All of
-them happen inside one call into C, so that under the GIL no other thread sees a part of them (measured: no half state in 300
-commits on each version with readers at full speed, where a loop in Python tore).
+A commit is a list of writes to dicts: the module table, namespaces of parent packages, the table of injected modules.
+All of them happen inside one call into C, so that under the GIL no other thread sees a part of them (measured: no half
+state in 300 commits on each version with readers at full speed, where a loop in Python tore).
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def withdraw(name: str) -> Any:
 
 
 def give_back(name: str, wanted: object) -> Any:
-    """Puts a live entry back that code in staging has replaced by itself; returns what that had put there, or MISSING."""
+    """Puts a live entry back that code in staging has replaced by itself; returns what that had put there, or
+    MISSING.
+    """
     found = table.get(name)
     if found is wanted:
         return MISSING

@@ -98,7 +98,7 @@ def exports_of(candidate: object) -> list[dict[str, Any]]:
         return []
     listed = namespace.get("__all__")
     if type(listed) in (list, tuple):
-        names = [name for name in list(listed) if type(name) is str]
+        names = [name for name in list(listed or ()) if type(name) is str]
     else:
         names = [
             name

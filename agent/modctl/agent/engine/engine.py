@@ -53,7 +53,8 @@ class Engine:
         self._memory.recorder.detach()
 
     def quiesce(self, timeout_s: float) -> bool:
-        """Waits for a change in flight to end and keeps others from beginning, for a fork; whether that was had in time.
+        """Waits for a change in flight to end and keeps others from beginning, for a fork; whether that was had in
+        time.
 
         A fork by the code that a change is executing must not wait for that change: it goes ahead at once.
         """
@@ -196,9 +197,11 @@ class Engine:
     # ---- the answers
     def _list_modules(self, request: dict[str, Any]) -> Iterator[bytes]:
         kinds = frozenset(_texts(request.get("kinds") or [], "kinds"))
-        size_of = None
+        size_of: Callable[[object], int] | None = None
         if request.get("with_size"):
-            from modctl.agent.engine.sizes import size_of
+            from modctl.agent.engine import sizes
+
+            size_of = sizes.size_of
         matches = matcher(_texts(request.get("patterns") or [], "patterns"))
         return self._memory.rows.batches(table.entries(), matches, kinds, size_of)
 

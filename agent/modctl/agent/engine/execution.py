@@ -110,10 +110,10 @@ class Execution:
         if any(not isinstance(step.operation, Evict) for step in self._steps):
             bootstrap.invalidate_caches()
         for step in self._steps:
-            for name in self._recipes[step.index]:
+            for name in self._recipes[step.number]:
                 try:
                     self._staging.prepare(name)
-                except StagingStopped:
+                except StagingStopped:  # noqa: PERF203 - each source has its own error
                     raise
                 except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
                     self.source_errors[name] = python_error(error)
@@ -161,7 +161,7 @@ class Execution:
         self._staging.import_ms.setdefault(name, (time.perf_counter_ns() - began_ns) / 1e6)
 
     def _inject(self, step: Step, operation: Inject) -> None:
-        staging, recipes = self._staging, self._recipes[step.index]
+        staging, recipes = self._staging, self._recipes[step.number]
         if operation.block:
             staging.put(operation.name, None)
             return
@@ -191,14 +191,14 @@ def recipes_for(steps: Sequence[Step]) -> tuple[Recipes, list[Refusal], dict[str
     for step in steps:
         made: dict[str, Recipe] = {}
         if isinstance(step.operation, Reimport):
-            made = {name: FoundRecipe(name, step.index, step.sent.get(name)) for name in step.names}
+            made = {name: FoundRecipe(name, step.number, step.sent.get(name)) for name in step.names}
         elif isinstance(step.operation, Inject) and not step.operation.block and not step.operation.alias_of:
             injected, failures = injected_modules(step.operation)
-            made = {each.name: InjectedRecipe(each, step.index) for each in injected}
+            made = {each.name: InjectedRecipe(each, step.number) for each in injected}
             for name, error in failures.items():
                 errors[name] = python_error(error)
                 refusals.append(bad_source(name, step.action, error))
-        recipes[step.index] = made
+        recipes[step.number] = made
     return recipes, refusals, errors
 
 

@@ -47,7 +47,7 @@ class Expiries:
                 by_ttl.setdefault(step.operation.ttl_s, []).append(step)
         for ttl_s, found in by_ttl.items():
             names = tuple(name for step in found for name in step.names)
-            operations = frozenset(step.index for step in found)
+            operations = frozenset(step.number for step in found)
             self._waiting.append(Expiry(time.monotonic() + ttl_s, revision, operations, names))
             expires_at_s = time.time() + ttl_s
             revision.expires_at_s = min(revision.expires_at_s or expires_at_s, expires_at_s)

@@ -1,7 +1,7 @@
 """Counting what each entry's code has been through, and remembering what each module object was loaded from.
 
-Two kinds of memory, because names and objects live apart: a *name* has a generation and a place in the order of appearance;
-a *module object* has a digest, a stat and import times, and takes them along when an undo brings it back.
+Two kinds of memory, because names and objects live apart: a *name* has a generation and a place in the order of
+appearance; a *module object* has a digest, a stat and import times, and takes them along when an undo brings it back.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def reference_to(candidate: object) -> Any:
 
 
 class Generations:
-    """The memory of names and module objects. Used by one thread at a time: the agent's, or the change's under its lock.
+    """The memory of names and module objects. Used by one thread at a time: the agent's, or the change's under its
+    lock.
 
     Every method is short and leaves the tables whole between any two of its steps, because reads go on beside a change.
     """

@@ -1,8 +1,8 @@
 """Modules made by modctl: what they are loaded from, and how the import system finds them again.
 
 An injected module has a real spec and a loader with get_source, so that importlib.reload, pickle, inspect.getsource,
-tracebacks and pkgutil.get_data work. File names look like absolute paths that no file has: linecache then asks the loader
-and keeps what it got through checkcache(), which it does not for `<bracketed>` names (measured on 3.10 to 3.13).
+tracebacks and pkgutil.get_data work. File names look like absolute paths that no file has: linecache then asks the
+loader and keeps what it got through checkcache(), which it does not for `<bracketed>` names (measured on 3.10 to 3.13).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import importlib.machinery
 import io
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import CodeType
+    from types import CodeType, ModuleType
 
     from modctl.agent.engine.commit import Write
 
@@ -180,9 +179,8 @@ class InjectedResources:
 
 def spec_for(injected: InjectedModule) -> importlib.machinery.ModuleSpec:
     """A new spec with a new loader: as the import system makes one for each load."""
-    spec = importlib.machinery.ModuleSpec(
-        injected.name, InjectedLoader(injected), origin=injected.filename, is_package=injected.package
-    )
+    loader: Any = InjectedLoader(injected)
+    spec = importlib.machinery.ModuleSpec(injected.name, loader, origin=injected.filename, is_package=injected.package)
     spec.has_location = True
     spec.cached = None
     if injected.package:

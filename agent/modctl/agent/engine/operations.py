@@ -203,13 +203,13 @@ def _inject(name: str, fields: dict[str, Any]) -> Inject:
         for attribute, encoded in _object(fields, "attributes").items():
             try:
                 attributes[attribute] = json.loads(encoded)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError) as error:  # noqa: PERF203 - each value has its own error
                 raise bad(f"inject {name!r}: the value of {attribute!r} is not JSON: {error}") from None
     data: dict[str, bytes] = {}
     for path, encoded in _object(fields, "data").items():
         try:
             data[path] = base64.b64decode(encoded, validate=True)
-        except (TypeError, ValueError, binascii.Error):
+        except (TypeError, ValueError, binascii.Error):  # noqa: PERF203 - as above
             raise bad(f"inject {name!r}: the data file {path!r} is not base64") from None
     return Inject(
         name=name,
@@ -237,7 +237,7 @@ def _sent_module(item: Any) -> SentModule:
         raise bad("a module's source is text")
     stat = item.get("stat")
     if stat is not None and not (
-        isinstance(stat, list) and len(stat) == 3 and all(type(number) is int for number in stat)  # noqa: PLR2004
+        isinstance(stat, list) and len(stat) == 3 and all(type(number) is int for number in stat)
     ):
         raise bad("a module's stat is three whole numbers")
     try:

@@ -16,9 +16,9 @@ _MAX_ANCESTORS: Final = 16
 class Origins:
     """Records the stat of files of modules that were loaded before anybody watched.
 
-    A file whose ctime is older than the interpreter is the one that was loaded: nothing, not even `touch -d`, sets a ctime
-    back. One that was changed later may have been loaded before or after the change; it is recorded as first seen,
-    without proof. One that was written after the agent had started, but was loaded before, has certainly changed.
+    A file whose ctime is older than the interpreter is the one that was loaded: nothing, not even `touch -d`, sets a
+    ctime back. One that was changed later may have been loaded before or after the change; it is recorded as first
+    seen, without proof. One that was written after the agent had started, but was loaded before, has certainly changed.
     """
 
     def __init__(self, generations: Generations) -> None:
@@ -49,8 +49,8 @@ class Origins:
     def interpreter_started_s(self) -> float:
         """When the oldest process began that could have loaded this process's modules: seconds since the epoch.
 
-        A forked worker has its parent's modules, and its own start is too late; so its ancestors with the same executable
-        count too. Too early a time only proves less. 0.0, which proves nothing, where /proc cannot be read.
+        A forked worker has its parent's modules, and its own start is too late; so its ancestors with the same
+        executable count too. Too early a time only proves less. 0.0, which proves nothing, where /proc cannot be read.
         """
         if self._interpreter_started_s is None:
             try:

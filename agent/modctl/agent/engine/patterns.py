@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
-    """Whether a name fits one of the patterns (`*`, `?`, `[…]`, case counts); None where there are none and all names fit."""
+    """Whether a name fits one of the patterns (`*`, `?`, `[…]`, case counts); None where there are none and all names
+    fit.
+    """
     if not patterns or "*" in patterns:
         return None
     import fnmatch

@@ -36,13 +36,13 @@ class Step(NamedTuple):
     """What one operation does.
 
     Attributes:
-        index: the operation's.
+        number: the position of the operation in the request.
         operation: the operation.
         names: the entries that it is about, in the order in which to do them; the operation's own name is among them.
         sent: what the gateway sent for some of them.
     """
 
-    index: int
+    number: int
     operation: Operation
     names: tuple[str, ...]
     sent: dict[str, SentModule]
@@ -132,8 +132,8 @@ class Planner:
                 ACTION_EVICT,
                 "HAS_SUBMODULES",
                 "recursive",
-                f"{len(below)} submodules of {name} are loaded ({', '.join(below[:3])}{', …' if below[3:] else ''}) and could "
-                "not be reached through a package that is imported anew; evict them too with --recursive",
+                f"{len(below)} submodules of {name} are loaded ({', '.join(below[:3])}{', …' if below[3:] else ''}) "
+                "and could not be reached through a package that is imported anew; evict them too with --recursive",
             )
             return []
         found = [name, *below]
@@ -238,7 +238,7 @@ class Planner:
             return
         found = self._digest_of(name)
         if found != expected:
-            hint = f"{name} is at {found or 'no known digest'}, not at {expected}; look at what is running and decide again"
+            hint = f"{name} is at {found or 'no known digest'}, not at {expected}; look at what runs and decide again"
             self._refuse(name, action, "BASE_DIFFERS", "base_digest", hint)
 
     def _source_size(self, module: SentModule, action: str) -> None:

@@ -4,8 +4,8 @@
 * the core of the standard library, whose objects the interpreter and every other module have in their hands;
 * modctl itself and what it stands on;
 * `__main__`;
-* every distribution of which an extension module is loaded: evicting half of numpy, protobuf, cryptography or SQLAlchemy
-  breaks or crashes the process (measured on 31 packages).
+* every distribution of which an extension module is loaded: evicting half of numpy, protobuf, cryptography or
+  SQLAlchemy breaks or crashes the process (measured on 31 packages).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 #: Tops of the standard library whose state is the process's own.
 CORE: Final = frozenset(
-    "abc asyncio atexit builtins codecs collections concurrent contextlib contextvars copyreg ctypes encodings enum "
-    "faulthandler functools gc genericpath heapq importlib inspect io itertools keyword linecache locale logging marshal "
-    "multiprocessing operator os pathlib pickle posix posixpath queue re reprlib runpy select selectors signal site socket "
-    "ssl stat string struct subprocess sys sysconfig tempfile threading time token tokenize traceback tracemalloc types "
-    "typing warnings weakref zipimport".split()
+    """
+    abc asyncio atexit builtins codecs collections concurrent contextlib contextvars copyreg ctypes encodings enum
+    faulthandler functools gc genericpath heapq importlib inspect io itertools keyword linecache locale logging marshal
+    multiprocessing operator os pathlib pickle posix posixpath queue re reprlib runpy select selectors signal site
+    socket ssl stat string struct subprocess sys sysconfig tempfile threading time token tokenize traceback tracemalloc types
+    typing warnings weakref zipimport
+    """.split()  # noqa: SIM905 - a list of eighty quoted words is no easier to read
 )
 
 
@@ -149,7 +151,8 @@ def referred_modules(namespace: Mapping[str, Any]) -> set[str]:
 class Distributions:
     """Which installed distribution a file belongs to, by the RECORD files next to it.
 
-    importlib.metadata would answer it too, in a hundred milliseconds and with the email package in the service's memory.
+    importlib.metadata would answer it too, in a hundred milliseconds and with the email package in the service's
+    memory.
     """
 
     def __init__(self) -> None:
@@ -185,7 +188,7 @@ class Distributions:
                 try:
                     with open(os.path.join(info, "RECORD"), encoding="utf-8", errors="replace") as file:
                         records.append((info, "\n" + file.read()))
-                except OSError:
+                except OSError:  # noqa: PERF203 - one unreadable file says nothing of the next
                     continue  # an installer that keeps no record: the rule by package name is left
             self._records[folder] = records
         return records

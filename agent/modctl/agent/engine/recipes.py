@@ -109,7 +109,7 @@ class FoundRecipe(Recipe):
         spec = bootstrap.find_spec(self.name, search)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {self.name!r}", name=self.name)
-        loader = spec.loader
+        loader: Any = spec.loader
         if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter) or isinstance(
             loader, importlib.machinery.ExtensionFileLoader
         ):
@@ -118,7 +118,7 @@ class FoundRecipe(Recipe):
         if type(injected) is InjectedModule and self._sent is None:
             self.digest, self.injected = injected.digest, injected
         elif loader is not None and bootstrap.loads_source_itself(loader):
-            self._compile(spec, loader)
+            self._compile(loader)
         elif self._sent is not None and self._sent.source is not None:
             raise NoSourceError(
                 self.name, f"{self.name} is loaded by {type(loader).__name__}, which takes no other source; inject it"
@@ -127,7 +127,7 @@ class FoundRecipe(Recipe):
             self.stat = stat_of_file(origin)
         self._spec = spec
 
-    def _compile(self, spec: importlib.machinery.ModuleSpec, loader: Any) -> None:
+    def _compile(self, loader: Any) -> None:
         filename = loader.get_filename(self.name)
         sent = self._sent
         plain = type(loader) is importlib.machinery.SourceFileLoader

@@ -85,8 +85,10 @@ class Rows:
             row = cache.get(name)
             if row is None or row.reference() is not candidate:
                 row = self.row(name, candidate)
-            elif (namespace := namespace_of(candidate)) is not None and dict.get(namespace, "__spec__") is not row.spec:
-                row = self.row(name, candidate)
+            else:
+                namespace = namespace_of(candidate)
+                if namespace is not None and dict.get(namespace, "__spec__") is not row.spec:
+                    row = self.row(name, candidate)
             if kinds and row.kind not in kinds:
                 continue
             texts.append(row.text if size_of is None else _with_size(row.text, size_of(candidate)))

@@ -1,9 +1,9 @@
 """Looking at foreign objects without running a line of their code.
 
-A module may be lazy, its class may have a hostile `__getattr__` or a lying `__class__`, and what stands in sys.modules need
-not be a module at all. Everything here goes through slots of the builtin types themselves, which cannot be overridden:
-`type(x)`, the `__dict__` descriptor of ModuleType, the `__mro__` of type. Nothing here calls getattr, isinstance, hash or ==
-on an object that it does not know the exact type of.
+A module may be lazy, its class may have a hostile `__getattr__` or a lying `__class__`, and what stands in sys.modules
+need not be a module at all. Everything here goes through slots of the builtin types themselves, which cannot be
+overridden: `type(x)`, the `__dict__` descriptor of ModuleType, the `__mro__` of type. Nothing here calls getattr,
+isinstance, hash or == on an object that it does not know the exact type of.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class _Missing:
 #: Stands for "there is nothing": None is a valid entry (it blocks imports).
 MISSING: Final = _Missing()
 
-_namespace_of: Final[Any] = types.ModuleType.__dict__["__dict__"].__get__
 _mro_of: Final[Any] = type.__dict__["__mro__"].__get__
 _class_dict_of: Final[Any] = type.__dict__["__dict__"].__get__
+_namespace_of: Final[Any] = _class_dict_of(types.ModuleType)["__dict__"].__get__
 _class_name_of: Final[Any] = type.__dict__["__name__"].__get__
 _class_module_of: Final[Any] = type.__dict__["__module__"].__get__
 _DICT_DESCRIPTORS: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
@@ -102,5 +102,5 @@ def key_text(key: object) -> str:
     if type(key) is str:
         return key
     if is_kind(key, str):
-        return str.__str__(key)  # type: ignore[arg-type]
+        return str.__str__(key)
     return f"<key of type {type_name(type(key))}>"

@@ -9,8 +9,8 @@ from modctl.agent.engine.safe import class_dict, is_kind, module_dict
 
 #: Objects looked at per module.
 MAX_OBJECTS: Final = 20_000
-_PLAIN: Final = (str, bytes, bytearray, int, float, complex, bool, type(None))
-_CONTAINERS: Final = (list, tuple, set, frozenset)
+_PLAIN: Final[tuple[Any, ...]] = (str, bytes, bytearray, int, float, complex, bool, type(None))
+_CONTAINERS: Final[tuple[Any, ...]] = (list, tuple, set, frozenset)
 
 
 def size_of(candidate: object) -> int:
@@ -30,7 +30,7 @@ def size_of(candidate: object) -> int:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        kind = type(value)
+        kind: Any = type(value)
         if kind is dict:
             total += dict.__sizeof__(value)
             waiting += list(dict.keys(value)) + list(dict.values(value))
@@ -44,7 +44,7 @@ def size_of(candidate: object) -> int:
             if value.__globals__ is namespace:
                 waiting += [value.__code__, value.__defaults__, value.__kwdefaults__]
         elif kind is types.CodeType:
-            total += kind.__sizeof__(value)
+            total += types.CodeType.__sizeof__(value)
             waiting.append(value.co_consts)
         elif is_kind(value, types.ModuleType):
             continue

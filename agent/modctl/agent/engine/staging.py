@@ -1,16 +1,17 @@
 """Executing a change's modules aside, so that they see each other while nobody else sees them.
 
 While a change is staged, import statements and importlib.import_module *on the staging thread* are answered from here:
-a module of the change is executed on demand and served, everything else goes to the real import system, and what that loads
-on this thread sees the change's modules too. Other threads' imports pass through.
+a module of the change is executed on demand and served, everything else goes to the real import system, and what that
+loads on this thread sees the change's modules too. Other threads' imports pass through.
 
-A namespace of its own for builtins, with another `__import__` in it, would do the same without touching anything shared,
-but every function captures its builtins when it is made: each module that was ever reimported would keep the overlay
-in its imports, and would never see what a program changes in builtins later. So the hook is set for the time of
+A namespace of its own for builtins, with another `__import__` in it, would do the same without touching anything
+shared, but every function captures its builtins when it is made: each module that was ever reimported would keep the
+overlay in its imports, and would never see what a program changes in builtins later. So the hook is set for the time of
 staging only, asks which thread calls, and is gone afterwards.
 
 Names that are not in the table yet are executed as an import does it: visible under their import lock, marked as
-initializing, because dataclasses, typing and `sys.modules[__name__]` look there; then they are taken out again until the commit.
+initializing, because dataclasses, typing and `sys.modules[__name__]` look there; then they are taken out again until
+the commit.
 Names that are in the table are executed aside while the old entry stays.
 """
 
@@ -83,17 +84,17 @@ class Staging:
             self._import_module.detach()
 
     def _around_import(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def __import__(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002, ANN001, ANN202, N807
+        def hook(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002
             if get_ident() != self._ident:
                 return real(name, globals, locals, fromlist, level)
             return self._import(name, globals, locals, fromlist, level)
 
-        return __import__
+        return hook
 
     def _around_gcd_import(self, real: Callable[..., Any]) -> Callable[..., Any]:
         self._real_gcd_import = real
 
-        def _gcd_import(name, package=None, level=0):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def _gcd_import(name, package=None, level=0):  # type: ignore[no-untyped-def]
             if get_ident() != self._ident:
                 return real(name, package, level)
             absolute = bootstrap.absolute_name(name, {"__package__": package}, level)

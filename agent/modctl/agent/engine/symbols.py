@@ -1,4 +1,6 @@
-"""What differs between two versions of a module, by looking at their namespaces. Compares only what is safe to compare."""
+"""What differs between two versions of a module, by looking at their namespaces. Compares only what is safe to
+compare.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _MAX_SYMBOLS: Final = 500
 
 
 def symbols_between(old: object, new: object) -> dict[str, list[str]]:
-    """The fields of modctl.v1.Symbols: top-level names that were added, removed, or have other code or another plain value."""
+    """The fields of modctl.v1.Symbols: top-level names that were added, removed, or have other code or another plain
+    value.
+    """
     before, after = module_dict(old), module_dict(new)
     if before is None or after is None:
         return {}

@@ -29,7 +29,7 @@ def entries() -> list[tuple[Any, Any]]:
     for _ in range(_ATTEMPTS):
         try:
             return list(dict.items(table))
-        except RuntimeError:
+        except RuntimeError:  # noqa: PERF203 - the error is what is waited out
             continue  # a finalizer that the allocation triggered has changed the table
     return list(dict.copy(table).items())
 

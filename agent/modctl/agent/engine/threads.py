@@ -17,7 +17,7 @@ _STOP_ATTEMPTS: Final = 10
 _STOP_WAIT_S: Final = 0.1
 
 
-class StagingStopped(BaseException):  # noqa: N818 - a signal to the thread, not an error of the program
+class StagingStopped(BaseException):
     """Raised inside a staging thread that is over its time limit."""
 
 
@@ -89,7 +89,7 @@ class Worker:
                 if self._done.locked():
                     self._done.release()
                 return
-            except StagingStopped:
+            except StagingStopped:  # noqa: PERF203 - the error is what is waited out
                 continue
 
 

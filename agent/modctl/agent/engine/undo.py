@@ -54,8 +54,9 @@ def plan_undo(journal: Journal, number: int, finder: InjectedFinder) -> UndoPlan
 def plan_inverse(revision: Revision, taken: Sequence[Write], journal: Journal, finder: InjectedFinder) -> UndoPlan:
     """Plans to take some writes of a revision back.
 
-    A slot that the revision emptied and the program has filled since (it imported an evicted module again) is given its old
-    content all the same. One that the revision filled and somebody has changed since is left alone: that is a refusal.
+    A slot that the revision emptied and the program has filled since (it imported an evicted module again) is given
+    its old content all the same. One that the revision filled and somebody has changed since is left alone: that is a
+    refusal.
     """
     writes: list[Write] = []
     refusals: list[Refusal] = []

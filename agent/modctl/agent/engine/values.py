@@ -10,7 +10,7 @@ MAX_CHARACTERS: Final = 10_000
 MAX_DEPTH: Final = 6
 MAX_ITEMS: Final = 200
 _MAX_INT_BITS: Final = 4_000
-_BRACKETS: Final = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})")}
+_BRACKETS: Final[dict[Any, Any]] = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})")}
 
 
 class _Cut(Exception):  # noqa: N818 - ends a walk
@@ -91,7 +91,9 @@ class Writer:
 
 
 def attribute_value(candidate: object, name: str) -> dict[str, Any]:
-    """The fields of modctl.v1.AttributeValue for one attribute as it stands in the namespace: no `__getattr__` is asked."""
+    """The fields of modctl.v1.AttributeValue for one attribute as it stands in the namespace: no `__getattr__` is
+    asked.
+    """
     namespace = module_dict(candidate)
     if namespace is None:
         return {"name": clean(name), "error": "the entry is no module and has no namespace"}

@@ -1,7 +1,8 @@
 """Changes of the module table, seen by comparing two looks at it.
 
-A look and a comparison by identity take about a tenth of a millisecond for thousands of entries. An audit hook sees neither
-a removal nor a replacement, costs every audited call of the process, and can never be taken off again (measured).
+A look and a comparison by identity take about a tenth of a millisecond for thousands of entries. An audit hook sees
+neither a removal nor a replacement, costs every audited call of the process, and can never be taken off again
+(measured).
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Owners:
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self._index_of = {name: step.index for step in steps for name in step.names}
-        self._first = min((step.index for step in steps), default=0)
+        self._index_of = {name: step.number for step in steps for name in step.names}
+        self._first = min((step.number for step in steps), default=0)
 
     def operation_of(self, name: str) -> int:
         """The index of the operation that names it, or names the package that it is in, else the first's."""
@@ -43,9 +43,9 @@ def entry_writes(
 ) -> list[Write]:
     """The writes of entries, of their other names, and of their parents' attributes.
 
-    A parent's attribute is changed where it is the entry's own old module, or where the entry is new; a function of the same
-    name (`from .tax import tax`) is left. A parent that is itself part of the change has been bound in staging, and one
-    that is removed keeps its attributes: whoever still runs its code needs them.
+    A parent's attribute is changed where it is the entry's own old module, or where the entry is new; a function of
+    the same name (`from .tax import tax`) is left. A parent that is itself part of the change has been bound in
+    staging, and one that is removed keeps its attributes: whoever still runs its code needs them.
 
     Args:
         results: name → what shall be there.
@@ -96,10 +96,10 @@ def registry_writes(
             root = step.operation.name
             for name in list(registry):
                 if name == root or name.startswith(root + "."):
-                    wanted[name] = (MISSING, step.index)
-        for name, recipe in recipes[step.index].items():
+                    wanted[name] = (MISSING, step.number)
+        for name, recipe in recipes[step.number].items():
             if recipe.injected is not None:
-                wanted[name] = (recipe.injected, step.index)
+                wanted[name] = (recipe.injected, step.number)
     return [
         Write(registry, name, registry.get(name, MISSING), after, index)
         for name, (after, index) in wanted.items()

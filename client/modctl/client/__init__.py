@@ -33,21 +33,19 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
-    from modctl.client.fleet import AsyncFleet
-    from modctl.client.listing import Modules
-    from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
-    from modctl.client.results import (
+    from modctl.client.facts import (
         ChangeResult,
-        Failure,
-        FleetResult,
         Module,
         ModuleChange,
         ModuleDetail,
         ModuleEvent,
         Process,
         Revision,
-        Row,
     )
+    from modctl.client.fleet import AsyncFleet
+    from modctl.client.listing import Modules
+    from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
+    from modctl.client.results import Failure, FleetResult, Row
     from modctl.client.settings import Settings, Survey
     from modctl.client.sync import Client, Fleet
     from modctl.client.targets import Target
@@ -71,21 +69,19 @@ _HOME = {
         "UnreachableError",
         "UsageError",
     ),
-    "fleet": ("AsyncFleet",),
-    "listing": ("Modules",),
-    "operations": ("ChangeOptions", "Evict", "Import", "Inject", "Operation", "Reimport"),
-    "results": (
+    "facts": (
         "ChangeResult",
-        "Failure",
-        "FleetResult",
         "Module",
         "ModuleChange",
         "ModuleDetail",
         "ModuleEvent",
         "Process",
         "Revision",
-        "Row",
     ),
+    "fleet": ("AsyncFleet",),
+    "listing": ("Modules",),
+    "operations": ("ChangeOptions", "Evict", "Import", "Inject", "Operation", "Reimport"),
+    "results": ("Failure", "FleetResult", "Row"),
     "settings": ("Settings", "Survey"),
     "sync": ("Client", "Fleet"),
     "targets": ("Target",),

@@ -1,56 +1,27 @@
-"""From protobuf to what the SDK shows, and back. No message leaves this file and `requests.py`."""
+"""From protobuf to facts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import results
-from modctl.v1 import agent_service_pb2, change_pb2, error_pb2, module_pb2, process_pb2
+from modctl.client import facts, wire
+from modctl.v1 import agent_service_pb2, change_pb2, process_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modctl.v1 import module_service_pb2
+    from modctl.v1 import error_pb2, module_pb2, module_service_pb2
 
 
-def short_names(enum: Any, prefix: str) -> dict[int, str]:
-    """Number to short name: MODULE_KIND_SOURCE is SOURCE. Zero, which says nothing, is ""."""
-    return {number: "" if number == 0 else name.removeprefix(prefix) for name, number in enum.items()}
+ROLES = wire.short_names(process_pb2.ProcessRole, "PROCESS_ROLE_")
+OUTCOMES = wire.short_names(change_pb2.Outcome, "OUTCOME_")
+ACTIONS = wire.short_names(change_pb2.Action, "ACTION_")
+TIERS = wire.short_names(change_pb2.Tier, "TIER_")
 
 
-KINDS = short_names(module_pb2.ModuleKind, "MODULE_KIND_")
-STATES = short_names(module_pb2.ModuleState, "MODULE_STATE_")
-ROLES = short_names(process_pb2.ProcessRole, "PROCESS_ROLE_")
-OUTCOMES = short_names(change_pb2.Outcome, "OUTCOME_")
-ACTIONS = short_names(change_pb2.Action, "ACTION_")
-TIERS = short_names(change_pb2.Tier, "TIER_")
-
-
-def failure(detail: error_pb2.ErrorDetail) -> results.Failure:
-    """A process's or a call's ErrorDetail."""
-    return results.Failure(
-        code=detail.code or "UNKNOWN",
-        reason=detail.reason or detail.code or "UNKNOWN",
-        message=detail.message or detail.reason or detail.code or "no reason was given",
-        metadata=dict(detail.metadata),
-    )
-
-
-def failure_from_bytes(detail: bytes) -> results.Failure | None:
-    """The trailer's ErrorDetail; None where there is none that can be read."""
-    from google.protobuf.message import DecodeError
-
-    if not detail:
-        return None
-    try:
-        return failure(error_pb2.ErrorDetail.FromString(detail))
-    except DecodeError:
-        return None  # gRPC's own code and words are told instead
-
-
-def process(message: process_pb2.Process, identity: str = "") -> results.Process:
+def process(message: process_pb2.Process, identity: str = "") -> facts.Process:
     """A process."""
-    return results.Process(
+    return facts.Process(
         id=message.id,
         service=message.service,
         host=message.host,
@@ -74,7 +45,7 @@ def process(message: process_pb2.Process, identity: str = "") -> results.Process
     )
 
 
-def processes(answer: bytes, identity: str = "") -> list[results.Process]:
+def processes(answer: bytes, identity: str = "") -> list[facts.Process]:
     """A ListProcessesResponse."""
     message = agent_service_pb2.ListProcessesResponse.FromString(answer)
     return [process(each, identity) for each in message.processes]
@@ -85,16 +56,16 @@ def identity(answer: bytes) -> str:
     return agent_service_pb2.GetAgentResponse.FromString(answer).identity
 
 
-def module(message: module_pb2.Module) -> results.Module:
+def module(message: module_pb2.Module) -> facts.Module:
     """An entry."""
-    return results.Module(
+    return facts.Module(
         message.name,
-        KINDS.get(message.kind, str(message.kind)),
+        wire.KINDS.get(message.kind, str(message.kind)),
         message.origin,
         message.package,
         message.generation,
         message.digest,
-        STATES.get(message.state, str(message.state)),
+        wire.STATES.get(message.state, str(message.state)),
         message.order,
         message.import_ms if message.HasField("import_ms") else None,
         message.import_self_ms if message.HasField("import_self_ms") else None,
@@ -105,12 +76,12 @@ def module(message: module_pb2.Module) -> results.Module:
     )
 
 
-def detail(message: module_service_pb2.GetModuleResponse) -> results.ModuleDetail:
+def detail(message: module_service_pb2.GetModuleResponse) -> facts.ModuleDetail:
     """Everything about one entry."""
     spec = message.spec
-    return results.ModuleDetail(
+    return facts.ModuleDetail(
         module=module(message.module),
-        spec=results.ModuleSpec(
+        spec=facts.ModuleSpec(
             name=spec.name,
             loader=spec.loader,
             origin=spec.origin,
@@ -122,32 +93,32 @@ def detail(message: module_service_pb2.GetModuleResponse) -> results.ModuleDetai
         if message.HasField("spec")
         else None,
         importers=tuple(message.importers),
-        exports=tuple(results.Export(each.name, each.kind, each.line, each.defined_in) for each in message.exports),
+        exports=tuple(facts.Export(each.name, each.kind, each.line, each.defined_in) for each in message.exports),
         holders=tuple(_holder(each) for each in message.holders),
         history=tuple(revision(each) for each in message.history),
         source=message.source if message.HasField("source") else None,
         source_error=message.source_error,
         attributes=tuple(
-            results.AttributeValue(each.name, each.type, each.value, each.truncated, each.error)
+            facts.AttributeValue(each.name, each.type, each.value, each.truncated, each.error)
             for each in message.attributes
         ),
     )
 
 
-def _holder(message: module_pb2.Holder) -> results.Holder:
-    return results.Holder(message.holder, message.name, message.kind)
+def _holder(message: module_pb2.Holder) -> facts.Holder:
+    return facts.Holder(message.holder, message.name, message.kind)
 
 
 def _optional(message: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return make(getattr(message, name)) if message.HasField(name) else None
 
 
-def _version(message: change_pb2.Version) -> results.Version:
-    return results.Version(message.generation, message.digest)
+def _version(message: change_pb2.Version) -> facts.Version:
+    return facts.Version(message.generation, message.digest)
 
 
-def _symbols(message: change_pb2.Symbols) -> results.Symbols:
-    return results.Symbols(
+def _symbols(message: change_pb2.Symbols) -> facts.Symbols:
+    return facts.Symbols(
         tuple(message.changed),
         tuple(message.added),
         tuple(message.removed),
@@ -156,15 +127,15 @@ def _symbols(message: change_pb2.Symbols) -> results.Symbols:
     )
 
 
-def _python_error(message: error_pb2.PythonError) -> results.PythonError:
-    return results.PythonError(
+def _python_error(message: error_pb2.PythonError) -> facts.PythonError:
+    return facts.PythonError(
         message.type, message.message, message.traceback, message.file, message.line, message.column
     )
 
 
-def module_change(message: change_pb2.ModuleChange) -> results.ModuleChange:
+def module_change(message: change_pb2.ModuleChange) -> facts.ModuleChange:
     """What a change did to one entry."""
-    return results.ModuleChange(
+    return facts.ModuleChange(
         name=message.name,
         action=ACTIONS.get(message.action, str(message.action)),
         tier=TIERS.get(message.tier, str(message.tier)),
@@ -172,16 +143,16 @@ def module_change(message: change_pb2.ModuleChange) -> results.ModuleChange:
         after=_optional(message, "after", _version),
         symbols=_optional(message, "symbols", _symbols),
         stale=tuple(_holder(each) for each in message.stale),
-        refusal=_optional(message, "refusal", lambda each: results.Refusal(each.reason, each.rule, each.hint)),
+        refusal=_optional(message, "refusal", lambda each: facts.Refusal(each.reason, each.rule, each.hint)),
         error=_optional(message, "error", _python_error),
         import_ms=message.import_ms,
         cached=message.cached,
     )
 
 
-def change(message: change_pb2.ChangeResult) -> results.ChangeResult:
+def change(message: change_pb2.ChangeResult) -> facts.ChangeResult:
     """What a change set did to one process."""
-    return results.ChangeResult(
+    return facts.ChangeResult(
         outcome=OUTCOMES.get(message.outcome, str(message.outcome)) or "UNKNOWN",
         revision=message.revision,
         undoable=message.undoable,
@@ -194,9 +165,9 @@ def change(message: change_pb2.ChangeResult) -> results.ChangeResult:
     )
 
 
-def revision(message: change_pb2.Revision) -> results.Revision:
+def revision(message: change_pb2.Revision) -> facts.Revision:
     """A committed change set."""
-    return results.Revision(
+    return facts.Revision(
         number=message.number,
         committed_at_unix_s=message.committed_at_unix_s,
         identity=message.identity,

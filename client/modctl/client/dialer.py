@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import convert, discover, explain
 from modctl.client.channel import CallFailed, Channel, Security, tls_credentials
-from modctl.client.credentials import TLS
 
 if TYPE_CHECKING:
     from modctl.client.results import Failure
@@ -51,7 +49,9 @@ class Dialer:
 
     def failure(self, failed: CallFailed, target: Target) -> Failure:
         """What a failed call means: the target's own words where it has some."""
-        told = convert.failure_from_bytes(failed.detail)
+        from modctl.client import explain, wire
+
+        told = wire.failure_from_bytes(failed.detail)
         if told is not None:
             return told
         secure = self._is_secure(target)
@@ -71,8 +71,12 @@ class Dialer:
         token = settings.token.value if settings.token is not None and not target.path else None
         if not self._is_secure(target):
             if token is None and target.is_loopback and not target.path:
+                from modctl.client import discover
+
                 token = discover.local_token(target.port)
             return Security(None, token, "")
+        from modctl.client.credentials import TLS
+
         tls = settings.tls or TLS()
         if self._credentials is None:
             self._credentials = tls_credentials(tls)

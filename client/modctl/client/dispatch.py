@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from modctl.client import explain
 from modctl.client.channel import CallFailed
+from modctl.client.outcomes import outcome_of
 from modctl.client.results import Failure, Row
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from modctl.client.channel import Channel
-    from modctl.client.requests import Request
-    from modctl.client.results import Process
+    from modctl.client.facts import Process
+    from modctl.client.ports import Gatherer, Observer
+    from modctl.client.requests import Answer, Request
     from modctl.client.targets import Target
 
 #: How long to wait before each further attempt, in seconds: a gateway that dies is back within about half a second.
@@ -28,50 +29,19 @@ RETRY_AFTER_S = (0.4, 0.6, 1.0)
 CHANGE_MARGIN_S = 5.0
 
 
-class Observer(Protocol):
-    """Who wants to know how far a command is."""
-
-    def begin(self, targets: int) -> None:
-        """So many targets will be asked."""
-
-    def answered(self, rows: Sequence[Row[Any]]) -> None:
-        """One more target is done, with these rows."""
-
-    def end(self) -> None:
-        """All are done, or given up."""
-
-
-class Gatherer(Protocol):
-    """Makes rows of the answers of one target."""
-
-    def add(self, body: bytes) -> None:
-        """One more answer."""
-
-    def processes(self) -> set[str]:
-        """The ids of those that were heard."""
-
-    def rows(self, target: Target, lost: tuple[str, Failure] | None) -> list[Row[Any]]:
-        """What the processes said.
-
-        Args:
-            target: who was asked.
-            lost: the outcome and reason of everybody whose answer is not complete; None where the call ended well.
-        """
-
-
 class OneAnswerEach:
     """For calls in which every process answers once."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._answers: dict[str, tuple[tuple[str, str, int], object, Failure | None]] = {}
+        self._answers: dict[str, Answer] = {}
 
     def add(self, body: bytes) -> None:
         """One process's answer."""
         answer = self._request.read(body)
         before = self._answers.get(answer.process[0])
         # Asked twice, a process may have gone in between: what it said is what it did.
-        if before is None or before[2] is not None or answer.error is None:
+        if before is None or before.error is not None or answer.error is None:
             self._answers[answer.process[0]] = answer
 
     def processes(self) -> set[str]:
@@ -81,9 +51,11 @@ class OneAnswerEach:
     def rows(self, target: Target, lost: tuple[str, Failure] | None) -> list[Row[Any]]:
         """One row for each process that answered, and one for the target where the call broke off."""
         rows: list[Row[Any]] = []
-        for (process, service, pid), value, error in self._answers.values():
+        for answer in self._answers.values():
+            process, service, pid = answer.process
+            value, error = answer.value, answer.error
             if error is not None:
-                outcome = explain.outcome_of(error, self._request.changes, sent=True)
+                outcome = outcome_of(error, self._request.changes, sent=True)
                 rows.append(Row(target.label, process, service, pid, outcome, error=error))
             else:
                 outcome = getattr(value, "outcome", "APPLIED" if self._request.changes else "OK")
@@ -150,7 +122,7 @@ class Call:
                 # A broken connection is worth another try: a read harms nobody, a change carries its id. A target that
                 # never was reached is not.
                 again = failed.code == "UNAVAILABLE" and sent
-                lost = explain.outcome_of(failure, self._changes, sent), failure
+                lost = outcome_of(failure, self._changes, sent), failure
             else:
                 # The gateway came back before all of its processes did.
                 again = bool(seen - gatherer.processes())

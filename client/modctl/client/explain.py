@@ -84,22 +84,6 @@ _CONNECTING: list[tuple[str, str, str]] = [
 ]
 
 _CLOSED = re.compile(r"Socket closed|Connection reset|Broken pipe|EOF|Handshake read failed", re.IGNORECASE)
-_DENIED_CODES = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
-#: A call that ended so has touched nothing.
-_REFUSED_CODES = frozenset(
-    {
-        "INVALID_ARGUMENT",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "RESOURCE_EXHAUSTED",
-        "UNIMPLEMENTED",
-    }
-)
-#: The process went while it was asked; whether a change came into being died with it.
-_LEFT_REASONS = frozenset({"PROCESS_LEFT"})
 
 
 def connection_failure(details: str, target: Target, secure: bool, with_certificate: bool) -> Failure:
@@ -165,25 +149,3 @@ def call_failure(code: str, details: str, secure: bool) -> Failure:
     if code == "CANCELLED":
         return Failure(code, "CANCELLED", details or "the call was given up")
     return Failure(code, code, details or code)
-
-
-def outcome_of(failure: Failure, changing: bool, sent: bool) -> str:
-    """The outcome that a failure stands for.
-
-    Args:
-        failure: why there is no answer.
-        changing: whether a change was asked for.
-        sent: whether it may have reached the target.
-    """
-    if failure.code in _DENIED_CODES or failure.reason == "SOCKET_DENIED":
-        return "DENIED"
-    if failure.code in _REFUSED_CODES:
-        return "REFUSED" if changing else "FAILED"
-    if changing and sent:
-        # Neither done nor not done is known: a deadline, a lost connection, an internal error.
-        return "UNKNOWN"
-    if failure.reason in _LEFT_REASONS:
-        return "UNREACHABLE"
-    if failure.code == "DEADLINE_EXCEEDED":
-        return "TIMED_OUT"
-    return "UNREACHABLE" if failure.code == "UNAVAILABLE" else "FAILED"

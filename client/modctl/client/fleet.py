@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import convert, discover, dispatch, explain, requests
+from modctl.client import dispatch, requests
 from modctl.client.channel import CallFailed
 from modctl.client.dialer import Dialer
 from modctl.client.gather import ListGatherer
 from modctl.client.listing import BatchStore, Modules
-from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Operation, Reimport
-from modctl.client.results import ChangeResult, Failure, FleetResult, ModuleDetail, Process, Revision, Row
+from modctl.client.outcomes import outcome_of
+from modctl.client.results import Failure, FleetResult, Row
 from modctl.client.settings import Settings, Survey
 from modctl.client.targets import Target, parse_targets
 
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.dispatch import Observer
+    from modctl.client.facts import ChangeResult, ModuleDetail, ModuleEvent, Process, Revision
+    from modctl.client.operations import ChangeOptions, Inject, Operation
+    from modctl.client.ports import Gatherer, Observer
     from modctl.client.requests import Request
-    from modctl.client.results import ModuleEvent
     from modctl.client.settings import Selection
 
     # In the class below `list` is a verb.
@@ -106,12 +105,19 @@ class AsyncFleet:
     async def resolve(self) -> Targets:
         """The targets, looked up once."""
         if self._targets is None:
-            loop = asyncio.get_running_loop()
-            found = await discover.resolve(self._named, loop) if self._named else discover.local_targets()
-            left_out = {target.address for target in await discover.resolve(self._exclude, loop)}
-            left_out |= {target.address for target in self._exclude}
-            self._targets = [target for target in found if target.address not in left_out]
+            self._targets = await self._look_up()
         return self._targets
+
+    async def _look_up(self) -> Targets:
+        if self._named and not self._exclude and not any(target.is_name for target in self._named):
+            return [*self._named]
+        from modctl.client import discover
+
+        loop = asyncio.get_running_loop()
+        found = await discover.resolve(self._named, loop) if self._named else discover.local_targets()
+        left_out = {target.address for target in await discover.resolve(self._exclude, loop)}
+        left_out |= {target.address for target in self._exclude}
+        return [target for target in found if target.address not in left_out]
 
     # Reading
 
@@ -182,6 +188,8 @@ class AsyncFleet:
 
     async def import_modules(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
         """Makes sure that modules are loaded."""
+        from modctl.client.operations import Import
+
         return await self.apply([Import(name) for name in names], options=options)
 
     async def inject(self, operation: Inject, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
@@ -192,16 +200,22 @@ class AsyncFleet:
         self, *names: str, recursive: bool = False, options: ChangeOptions | None = None
     ) -> FleetResult[ChangeResult]:
         """Removes entries, their loaded submodules too where `recursive`."""
+        from modctl.client.operations import Evict
+
         return await self.apply([Evict(name, recursive) for name in names], options=options)
 
     async def reimport(
         self, *names: str, mode: str = "fresh", recursive: bool = False, options: ChangeOptions | None = None
     ) -> FleetResult[ChangeResult]:
         """Fresh module objects from their sources; the old entries stay until the new ones have executed."""
+        from modctl.client.operations import Reimport
+
         return await self.apply([Reimport(name, mode, recursive) for name in names], options=options)
 
     async def reload(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
         """The running program uses the new code: the live objects take it."""
+        from modctl.client.operations import Reimport
+
         return await self.apply([Reimport(name, "patch") for name in names], options=options)
 
     async def apply(
@@ -212,19 +226,27 @@ class AsyncFleet:
         Raises:
             UsageError: there is nothing in it, or too much.
         """
-        return await self._change(lambda filled: requests.change(operations, filled), options)
+        from modctl.client import change_requests
+
+        return await self._change(lambda filled: change_requests.change(operations, filled), options)
 
     async def undo(self, revision: int = 0, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
         """Takes a revision back, 0 the newest that stands; that makes a new one."""
-        return await self._change(lambda filled: requests.undo(revision, filled), options)
+        from modctl.client import change_requests
+
+        return await self._change(lambda filled: change_requests.undo(revision, filled), options)
 
     async def freeze(self, reason: str = "") -> FleetResult[Process]:
         """Makes the processes refuse every change."""
-        return await self._change(lambda _: requests.freeze(reason), None)
+        from modctl.client import change_requests
+
+        return await self._change(lambda _: change_requests.freeze(reason), None)
 
     async def thaw(self) -> FleetResult[Process]:
         """Allows changes again."""
-        return await self._change(lambda _: requests.thaw(), None)
+        from modctl.client import change_requests
+
+        return await self._change(lambda _: change_requests.thaw(), None)
 
     async def survey(self, dry_run: bool = False) -> Survey:
         """Who a change would touch."""
@@ -243,7 +265,7 @@ class AsyncFleet:
 
     # Below: how
 
-    async def _read(self, method: str, body: bytes, make: Callable[[], dispatch.Gatherer]) -> FleetResult[Any]:
+    async def _read(self, method: str, body: bytes, make: Callable[[], Gatherer]) -> FleetResult[Any]:
         timeout_s = self.settings.timeout_s
 
         async def ask(target: Target) -> Rows:
@@ -264,6 +286,11 @@ class AsyncFleet:
     async def _change(
         self, make: Callable[[ChangeOptions], Request], options: ChangeOptions | None
     ) -> FleetResult[Any]:
+        import uuid
+        from dataclasses import replace
+
+        from modctl.client.operations import ChangeOptions
+
         options = options or ChangeOptions()
         filled = replace(
             options,
@@ -297,6 +324,8 @@ class AsyncFleet:
         return await self._fan_out(ask, changes=not filled.dry_run)
 
     async def _processes(self, target: Target, with_identity: bool) -> Rows:
+        from modctl.client import convert
+
         channel = self.dialer.channel(target)
         timeout_s = self.settings.timeout_s
         try:
@@ -304,7 +333,7 @@ class AsyncFleet:
             found = convert.processes(await channel.ask(requests.LIST_PROCESSES, b"", timeout_s), identity)
         except CallFailed as failed:
             failure = self.dialer.failure(failed, target)
-            outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
+            outcome = outcome_of(failure, changing=False, sent=failed.sent)
             return [Row(target.label, "", "", 0, outcome, error=failure)]
         return [
             Row(target.label, process.id, process.service, process.pid, "OK", process)
@@ -329,8 +358,7 @@ class AsyncFleet:
             targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
         )
         late = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
-        outcome = explain.outcome_of(late, changes, sent=True)
-        rows += [Row(target.label, "", "", 0, outcome, error=late) for target in cut]
+        rows += [Row(target.label, "", "", 0, "UNKNOWN" if changes else "TIMED_OUT", error=late) for target in cut]
         return FleetResult(self._reached(targets, rows), len(targets), [target.label for target in skipped])
 
     def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import explain
 from modctl.client.listing import Batch, BatchStore, Modules
+from modctl.client.outcomes import outcome_of
 from modctl.client.results import Failure, Row
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ListGatherer:
             name, service, pid = process
             failure = self._failures.get(process)
             if failure is not None:
-                outcome = explain.outcome_of(failure, changing=False, sent=True)
+                outcome = outcome_of(failure, changing=False, sent=True)
                 rows.append(Row(target.label, name, service, pid, outcome, error=failure))
             elif lost is not None:
                 rows.append(Row(target.label, name, service, pid, lost[0], error=lost[1]))

@@ -7,18 +7,23 @@ unnamed file, and rows become `Module`s only when somebody looks.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, overload
 
-from modctl.client import convert, results
+from modctl.client import wire
 from modctl.v1 import module_service_pb2 as service_pb
 from modctl.v1 import process_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from modctl.client.facts import Module
+    from modctl.client.results import Failure
     from modctl.v1 import module_pb2
+
+    _Modules = Sequence[Module]
+else:
+    _Modules = Sequence
 
 #: Batches beyond so many bytes go into a file.
 MEMORY_BUDGET_BYTES = 24 * 1024 * 1024
@@ -67,7 +72,7 @@ class BatchStore:
         self._spilled_bytes = 0
         self._processes: dict[bytes, tuple[str, str, int]] = {}
 
-    def read(self, body: bytes) -> tuple[tuple[str, str, int], Batch | None, results.Failure | None]:
+    def read(self, body: bytes) -> tuple[tuple[str, str, int], Batch | None, Failure | None]:
         """The (id, service, pid), the entries and the failure of one ListModulesResponse."""
         head, rest = _split(body)
         process = self._processes.get(head)
@@ -79,7 +84,7 @@ class BatchStore:
             known.shared = True
             return process, known, None
         message = service_pb.ListModulesResponse.FromString(rest)
-        failure = convert.failure(message.error) if message.HasField("error") else None
+        failure = wire.failure(message.error) if message.HasField("error") else None
         if failure is not None or not message.modules:
             return process, None, failure
         return process, self._keep(rest, len(message.modules)), None
@@ -90,6 +95,8 @@ class BatchStore:
             batch = self._by_content[content] = Batch(content, len(content), None, count)
             return batch
         if self._spill is None:
+            import tempfile
+
             self._spill = tempfile.TemporaryFile(prefix="modctl-")  # noqa: SIM115 - lives as long as its batches
         self._spill.seek(self._spilled_bytes)
         self._spill.write(content)
@@ -122,7 +129,14 @@ def _split(body: bytes) -> tuple[bytes, bytes]:
     return head.SerializeToString(), message.SerializeToString()
 
 
-class Modules(Sequence[results.Module]):
+def _module(message: module_pb2.Module) -> Module:
+    # Facts are imported when somebody looks: a table is printed without them.
+    from modctl.client.convert import module
+
+    return module(message)
+
+
+class Modules(_Modules):
     """The entries of one process, in the order in which they appeared in its answer.
 
     Looking at it makes the objects anew each time: keep what you need.
@@ -142,27 +156,27 @@ class Modules(Sequence[results.Module]):
         """The entries' names."""
         return [message.name for message in self.messages()]
 
-    def find(self, name: str) -> results.Module | None:
+    def find(self, name: str) -> Module | None:
         """The entry of that name."""
-        return next((convert.module(message) for message in self.messages() if message.name == name), None)
+        return next((_module(message) for message in self.messages() if message.name == name), None)
 
-    def __iter__(self) -> Iterator[results.Module]:
-        return (convert.module(message) for message in self.messages())
+    def __iter__(self) -> Iterator[Module]:
+        return (_module(message) for message in self.messages())
 
     def __len__(self) -> int:
         return sum(batch.count for batch in self.batches)
 
     @overload
-    def __getitem__(self, index: int) -> results.Module: ...
+    def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> list[results.Module]: ...
-    def __getitem__(self, index: int | slice) -> results.Module | list[results.Module]:
+    def __getitem__(self, index: slice) -> list[Module]: ...
+    def __getitem__(self, index: int | slice) -> Module | list[Module]:
         if isinstance(index, slice):
             return list(self)[index]
         position = index + len(self) if index < 0 else index
         for batch in self.batches:
             if 0 <= position < batch.count:
-                return convert.module(batch.messages()[position])
+                return _module(batch.messages()[position])
             position -= batch.count
         raise IndexError(index)
 

@@ -13,11 +13,6 @@ from modctl.client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What the targets take in one request.
-MAX_REQUEST_BYTES = 16 * 1024 * 1024
-#: What the targets take as one source.
-MAX_SOURCE_BYTES = 4 * 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Import:

@@ -7,7 +7,7 @@ import stat
 import zipfile
 
 from modctl.client.errors import SourceError
-from modctl.client.operations import MAX_REQUEST_BYTES, MAX_SOURCE_BYTES
+from modctl.client.limits import MAX_REQUEST_BYTES, MAX_SOURCE_BYTES
 
 #: Never part of a package's source.
 _LEFT_OUT_FOLDERS = frozenset({"__pycache__", ".git", ".hg", ".svn", ".mypy_cache", ".ruff_cache", ".pytest_cache"})

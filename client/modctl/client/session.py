@@ -15,6 +15,7 @@ from modctl.client.printers.terminal import Output, make_output
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from modctl.client.credentials import TLS, Token
     from modctl.client.fleet import AsyncFleet
     from modctl.client.operations import ChangeOptions
     from modctl.client.results import FleetResult
@@ -85,7 +86,6 @@ class Session:
 
     def fleet(self) -> AsyncFleet:
         """The fleet that the flags name."""
-        from modctl.client.credentials import TLS, Token
         from modctl.client.fleet import AsyncFleet
         from modctl.client.settings import Settings
         from modctl.client.targets import parse_targets, read_hosts_file
@@ -98,10 +98,9 @@ class Session:
             if not listed and not words:
                 raise UsageError("--hosts-file: there is no target in it")
             words += listed
-        named = [flags[name] for name in ("cacert", "cert", "key", "server_name")]
         settings = Settings(
-            tls=TLS(*named) if any(named) else None,
-            token=Token.from_file(flags["token_file"]) if flags["token_file"] else None,
+            tls=self._tls(),
+            token=self._token(),
             plaintext=flags["plaintext"],
             process=self._process(),
             fanout=flags["fanout"],
@@ -115,6 +114,21 @@ class Session:
 
             fleet.observer = ProgressLine(sys.stderr)
         return fleet
+
+    def _tls(self) -> TLS | None:
+        named = [self._flags[name] for name in ("cacert", "cert", "key", "server_name")]
+        if not any(named):
+            return None
+        from modctl.client.credentials import TLS
+
+        return TLS(*named)
+
+    def _token(self) -> Token | None:
+        if not self._flags["token_file"]:
+            return None
+        from modctl.client.credentials import Token
+
+        return Token.from_file(self._flags["token_file"])
 
     def _process(self) -> str:
         text = ",".join(part.strip() for part in self._flags["process"].split(",") if part.strip())

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.results import Process, Row
+    from modctl.client.facts import Process
+    from modctl.client.results import Row
 
     Selection = str | int | Sequence[str | int]
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.results import FleetResult, ModuleEvent, Row
+    from modctl.client.facts import ModuleEvent
+    from modctl.client.results import FleetResult, Row
     from modctl.client.settings import Selection, Survey
     from typing_extensions import Self
 

@@ -6,13 +6,15 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import explain, requests
+from modctl.client import requests
 from modctl.client.channel import CallFailed
-from modctl.client.results import ModuleEvent, Row
+from modctl.client.outcomes import outcome_of
+from modctl.client.results import Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from modctl.client.facts import ModuleEvent
     from modctl.client.fleet import AsyncFleet
     from modctl.client.targets import Target
 
@@ -76,7 +78,7 @@ async def _watch_one(
                     await queue.put(event)
         except CallFailed as failed:
             failure = fleet.dialer.failure(failed, target)
-            outcome = explain.outcome_of(failure, changing=False, sent=failed.sent)
+            outcome = outcome_of(failure, changing=False, sent=failed.sent)
             if told != failure.message:  # said once, not at every attempt
                 told = failure.message
                 await queue.put(Row(target.label, "", "", 0, outcome, error=failure))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modctl.client.printers.sheets import Sheet
     from modctl.client.printers.terminal import Output
     from modctl.client.results import FleetResult
 
@@ -25,33 +26,43 @@ def show(kind: str, result: FleetResult[Any], output: Output, sort: str = "", wi
         sort: of listings.
         with_size: whether listings were asked for sizes.
     """
-    from modctl.client.printers import names, structured
+    if output.format in ("json", "jsonl", "yaml"):
+        from modctl.client.printers.structured import write
 
-    if output.format == "json":
-        return structured.write_json(kind, result, output, sort)
-    if output.format == "jsonl":
-        return structured.write_jsonl(kind, result, output, sort)
-    if output.format == "yaml":
-        return structured.write_yaml(kind, result, output, sort)
-
-    from modctl.client.printers.failures import show_failures
-
+        write(kind, result, output, sort)
+        return
     if output.format == "name":
-        names.write_names(kind, result, output)
+        from modctl.client.printers.names import write_names
+
+        write_names(kind, result, output)
     elif kind == MODULE_DETAIL:
         from modctl.client.printers.cards import show_cards
 
         show_cards(result, output)
     else:
-        from modctl.client.printers import sheets, tables
+        from modctl.client.printers.tables import show_table
 
-        sheet = {
-            MODULE_LIST: lambda: sheets.module_sheet(output.wide, sort, with_size),
-            CHANGE_RESULT: lambda: sheets.change_sheet(output.wide),
-            AGENT_LIST: lambda: sheets.agent_sheet(output.wide),
-            REVISION_LIST: lambda: sheets.revision_sheet(output.wide),
-        }[kind]()
-        tables.show_table(result, sheet, output)
+        show_table(result, _sheet(kind, output, sort, with_size), output)
     output.out.flush()
-    show_failures(result, output)
-    return None
+    if len(result.ok) < len(result.rows) or result.skipped:
+        from modctl.client.printers.failures import show_failures
+
+        show_failures(result, output)
+
+
+def _sheet(kind: str, output: Output, sort: str, with_size: bool) -> Sheet:
+    if kind == MODULE_LIST:
+        from modctl.client.printers.module_sheet import module_sheet
+
+        return module_sheet(output.wide, sort, with_size)
+    if kind == CHANGE_RESULT:
+        from modctl.client.printers.change_sheet import change_sheet
+
+        return change_sheet(output.wide)
+    if kind == AGENT_LIST:
+        from modctl.client.printers.agent_sheet import agent_sheet
+
+        return agent_sheet(output.wide)
+    from modctl.client.printers.revision_sheet import revision_sheet
+
+    return revision_sheet(output.wide)

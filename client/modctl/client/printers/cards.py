@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from modctl.client.printers import fold
 from modctl.client.printers.columns import render
-from modctl.client.printers.sheets import STATE_STYLES, human_bytes, revision_sheet
+from modctl.client.printers.revision_sheet import revision_sheet
+from modctl.client.printers.sheets import STATE_STYLES, human_bytes
 from modctl.client.printers.terminal import printable
 from modctl.client.results import Row
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from modctl.client.facts import ModuleDetail
     from modctl.client.printers.terminal import Output
-    from modctl.client.results import FleetResult, ModuleDetail
+    from modctl.client.results import FleetResult
 
 #: How many importers, exports and holders are shown without -v.
 FEW = 12

@@ -9,8 +9,8 @@ from modctl.client.printers.sheets import short_digest
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
+    from modctl.client.facts import ModuleEvent
     from modctl.client.printers.terminal import Output
-    from modctl.client.results import ModuleEvent
 
 _STYLES = {"ADDED": "green", "REMOVED": "red", "REPLACED": "yellow", "CHANGED": "cyan"}
 

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modctl.client.results import ChangeResult, Module, ModuleChange, ModuleDetail, ModuleEvent, Process, Revision
-
-if TYPE_CHECKING:
-    from modctl.client.results import Row
-
-
-def head(row: Row[Any]) -> dict[str, Any]:
-    """What every result begins with; `error` only where there is one."""
-    shape: dict[str, Any] = {
-        "target": row.target,
-        "process": row.process,
-        "service": row.service,
-        "pid": row.pid,
-        "outcome": row.outcome,
-    }
-    if row.error is not None:
-        shape["error"] = {"code": row.error.code, "reason": row.error.reason, "message": row.error.message}
-        if row.error.metadata:
-            shape["error"]["metadata"] = dict(row.error.metadata)
-    return shape
+from modctl.client.facts import ChangeResult, Module, ModuleChange, ModuleDetail, ModuleEvent, Process, Revision
+from modctl.client.printers.module_shape import timestamp
 
 
 def body(value: object) -> dict[str, Any]:
@@ -44,30 +26,18 @@ def body(value: object) -> dict[str, Any]:
 
 
 def module(value: Module) -> dict[str, Any]:
-    """An entry: the first seven keys always, the others where they say something."""
-    shape: dict[str, Any] = {
-        "name": value.name,
-        "kind": value.kind,
-        "origin": value.origin,
-        "package": value.package,
-        "generation": value.generation,
-        "digest": value.digest,
-        "state": value.state,
-        "order": value.order,
-    }
-    if value.import_ms is not None:
-        shape["import_ms"] = round(value.import_ms, 3)
-    if value.import_self_ms is not None:
-        shape["import_self_ms"] = round(value.import_self_ms, 3)
-    if value.size_bytes is not None:
-        shape["size_bytes"] = value.size_bytes
-    if value.alias_of:
-        shape["alias_of"] = value.alias_of
-    if value.initializing:
-        shape["initializing"] = True
-    if value.expires_at_unix_s is not None:
-        shape["expires_at"] = timestamp(value.expires_at_unix_s)
-    return shape
+    """An entry: the first eight keys always, the others where they say something."""
+    shape = _plain(value)
+    for key in ("import_ms", "import_self_ms", "size_bytes"):
+        if shape[key] is None:
+            del shape[key]
+        elif key != "size_bytes":
+            shape[key] = round(shape[key], 3)
+    expires = shape.pop("expires_at_unix_s")
+    for key in ("alias_of", "initializing"):
+        if not shape[key]:
+            del shape[key]
+    return shape if expires is None else {**shape, "expires_at": timestamp(expires)}
 
 
 def detail(value: ModuleDetail) -> dict[str, Any]:
@@ -166,12 +136,6 @@ def event(value: ModuleEvent) -> dict[str, Any]:
         "revision": value.revision,
         "module": module(value.module),
     }
-
-
-def timestamp(unix_s: float) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
-    return f"{whole}.{int(unix_s % 1 * 1000):03d}Z"
 
 
 def _plain(value: Any) -> dict[str, Any]:

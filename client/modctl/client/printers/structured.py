@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import convert
 from modctl.client.listing import Batch, Modules
-from modctl.client.printers import order, shapes
+from modctl.client.printers import order
+from modctl.client.printers.module_shape import module_shape, row_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,11 @@ def summary(result: FleetResult[Any]) -> dict[str, int]:
         "refused": refused,
         "unreachable": unreachable,
     }
+
+
+def write(kind: str, result: FleetResult[Any], output: Output, sort: str = "") -> None:
+    """The result in the format that the output asks for: json, jsonl or yaml."""
+    {"json": write_json, "jsonl": write_jsonl, "yaml": write_yaml}[output.format](kind, result, output, sort)
 
 
 def write_json(kind: str, result: FleetResult[Any], output: Output, sort: str = "") -> None:
@@ -74,7 +79,7 @@ def _items(result: FleetResult[Any], sort: str) -> Iterator[str]:
     texts: dict[tuple[int, ...], str] = {}
     for row in result.rows:
         if isinstance(row.value, Modules):
-            head = json.dumps(shapes.head(row))[:-1]
+            head = json.dumps(row_head(row))[:-1]
             yield f'{head}, "modules": {_modules(row.value, sort, texts)}}}'
         else:
             yield json.dumps(item(row))
@@ -82,7 +87,9 @@ def _items(result: FleetResult[Any], sort: str) -> Iterator[str]:
 
 def item(row: Row[Any]) -> dict[str, Any]:
     """One result as plain data, but for listings."""
-    return {**shapes.head(row), **shapes.body(row.value)}
+    from modctl.client.printers import shapes
+
+    return {**row_head(row), **shapes.body(row.value)}
 
 
 def _modules(modules: Modules, sort: str, texts: dict[tuple[int, ...], str]) -> str:
@@ -91,7 +98,7 @@ def _modules(modules: Modules, sort: str, texts: dict[tuple[int, ...], str]) -> 
     if known is not None:
         return known
     ordered = order.ordered(modules, sort)
-    text = json.dumps([shapes.module(convert.module(message)) for message in ordered])
+    text = json.dumps([module_shape(message) for message in ordered])
     if _shared(modules.batches):
         texts[key] = text
     return text

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +13,6 @@ FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-@dataclass
 class Output:
     """Where and how to print.
 
@@ -32,16 +29,29 @@ class Output:
         err: messages.
     """
 
-    format: str = "table"
-    by_host: bool = False
-    headers: bool = True
-    colour: bool = False
-    width: int | None = None
-    folding: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    out: IO[str] = field(default_factory=lambda: sys.stdout)
-    err: IO[str] = field(default_factory=lambda: sys.stderr)
+    def __init__(
+        self,
+        format: str = "table",  # noqa: A002 - the flag's own word
+        by_host: bool = False,
+        headers: bool = True,
+        colour: bool = False,
+        width: int | None = None,
+        folding: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        out: IO[str] | None = None,
+        err: IO[str] | None = None,
+    ) -> None:
+        self.format = format
+        self.by_host = by_host
+        self.headers = headers
+        self.colour = colour
+        self.width = width
+        self.folding = folding
+        self.quiet = quiet
+        self.verbose = verbose
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
 
     @property
     def wide(self) -> bool:
@@ -87,13 +97,24 @@ def make_output(
         by_host=by_host,
         headers=not no_headers,
         colour=colour,
-        width=max(40, shutil.get_terminal_size((80, 24)).columns) if on_terminal and format != "wide" else None,
+        width=terminal_width(environ) if on_terminal and format != "wide" else None,
         folding=on_terminal and not by_host,
         quiet=quiet,
         verbose=verbose,
         out=sys.stdout,
         err=sys.stderr,
     )
+
+
+def terminal_width(environ: Mapping[str, str] = os.environ) -> int:
+    """COLUMNS where it is set, else what the terminal says, else 80."""
+    columns = environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return max(40, int(columns))
+    try:
+        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80)
+    except (OSError, ValueError):
+        return 80
 
 
 def printable(text: str) -> str:

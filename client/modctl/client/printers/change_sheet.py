@@ -1,0 +1,137 @@
+"""The table of every change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modctl.client.facts import ChangeResult
+from modctl.client.printers.columns import Column
+from modctl.client.printers.sheets import Sheet, milliseconds, short_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from modctl.client.facts import ModuleChange, Version
+    from modctl.client.printers.sheets import Cells
+    from modctl.client.results import Row
+
+
+def change_sheet(wide: bool) -> Sheet:
+    """Of every change."""
+    columns = [
+        Column("MODULE", shrink="middle"),
+        Column("ACTION"),
+        Column("TIER"),
+        Column("GEN", right=True),
+        Column("DIGEST"),
+        Column("NOTE", shrink="end"),
+    ]
+
+    def rows(row: Row[Any]) -> list[Cells]:
+        if row.value is None:
+            return []
+        return [
+            (
+                each.name,
+                each.action,
+                each.tier,
+                _arrow(each.before, each.after, lambda version: str(version.generation or "-")),
+                _arrow(
+                    each.before, each.after, lambda version: version.digest if wide else short_digest(version.digest)
+                ),
+                _note(each),
+            )
+            for each in row.value.modules
+        ]
+
+    def key(row: Row[Any]) -> Hashable:
+        value = _change(row)
+        return (
+            row.outcome,
+            value.message,
+            value.undoable,
+            tuple(value.side_effects),
+            tuple(map(_change_key, value.modules)),
+        )
+
+    def title(group: Sequence[Row[Any]]) -> str:
+        values = [_change(row) for row in group]
+        parts = [group[0].outcome]
+        revisions = sorted({value.revision for value in values if value.revision})
+        if revisions:
+            span = f"{revisions[0]}" if len(revisions) == 1 else f"{revisions[0]}…{revisions[-1]}"
+            parts.append(f"revision {span}")
+            parts += [] if all(value.undoable for value in values) else ["cannot be undone"]
+        slowest_ms = max(value.duration_ms for value in values)
+        parts.append(f"{milliseconds(slowest_ms)} ms")
+        return "  ".join(parts)
+
+    return Sheet(columns, rows, key, title, _change_notes)
+
+
+def _change(row: Row[Any]) -> ChangeResult:
+    value = row.value
+    assert isinstance(value, ChangeResult)
+    return value
+
+
+def _change_key(change: ModuleChange) -> Hashable:
+    error = change.error
+    return (
+        change.name,
+        change.action,
+        change.tier,
+        change.before,
+        change.after,
+        change.symbols,
+        change.stale,
+        change.refusal,
+        None if error is None else (error.type, error.message),
+        change.cached,
+    )
+
+
+def _arrow(before: Version | None, after: Version | None, text: Callable[[Version], str]) -> str:
+    first = text(before) if before is not None else ""
+    second = text(after) if after is not None else ""
+    if first == second or not second:
+        return first
+    return f"{first}→{second}" if first else second
+
+
+def _note(change: ModuleChange) -> str:
+    if change.refusal is not None:
+        return f"{change.refusal.reason}: {change.refusal.hint}" if change.refusal.hint else change.refusal.reason
+    if change.error is not None:
+        where = f" ({change.error.file}:{change.error.line})" if change.error.file else ""
+        return f"{change.error.type}: {change.error.message}{where}"
+    if change.action == "IMPORT":
+        return "cached" if change.cached else f"imported in {milliseconds(change.import_ms)} ms"
+    notes = []
+    if change.symbols is not None:
+        for word in ("changed", "added", "removed", "replaced", "kept"):
+            names = getattr(change.symbols, word)
+            notes += [f"{word} {', '.join(names)}"] if names else []
+    if change.stale:
+        notes.append(f"{len(change.stale)} still hold old objects")
+    return "; ".join(notes)
+
+
+def _change_notes(row: Row[Any], verbose: bool) -> list[str]:
+    value: ChangeResult | None = row.value
+    if value is None:
+        return []
+    lines = [value.message] if value.message else []
+    for change in value.modules:
+        if change.refusal is not None and change.refusal.rule and verbose:
+            lines.append(f"{change.name}: rule: {change.refusal.rule}")
+        shown = change.stale if verbose else change.stale[:5]
+        lines += [f"{change.name}: {each.holder} still holds the old {each.name} ({each.kind})" for each in shown]
+        if len(change.stale) > len(shown):
+            lines.append(f"{change.name}: and {len(change.stale) - len(shown)} more (-v shows all)")
+        if change.error is not None and change.error.traceback:
+            trace = change.error.traceback.rstrip().splitlines()
+            hidden = 0 if verbose else max(0, len(trace) - 12)
+            lines += [f"(the first {hidden} lines: -v)"] if hidden else []
+            lines += trace[hidden:]
+    return lines + [f"side effect: {effect}" for effect in value.side_effects]

@@ -99,11 +99,11 @@ class FakeAgent:
         self.closed = threading.Event()
         self._lock = threading.Lock()
         self._place = str(instance_dir / places.AGENT_SOCKET)
-        self.socket = socket.socket(socket.AF_UNIX)
         if dial:
             self.dial()
 
     def dial(self) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
         give_up = time.monotonic() + 10
         while True:
             try:
@@ -135,6 +135,8 @@ class FakeAgent:
         return [request["op"] for request in self.seen]
 
     def close(self) -> None:
+        if not hasattr(self, "socket"):
+            return  # it never dialled
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -184,7 +184,9 @@ def test_the_gateway_says_what_it_is(agent: Callable[..., FakeAgent], api: Stubs
 
 def test_freezing_is_told_per_process_with_who_did_it(agent: Callable[..., FakeAgent], api: Stubs) -> None:
     def freeze(agent: FakeAgent, request: dict[str, Any]) -> Any:
-        return last({"process": {**agent.facts, "frozen": request["op"] == "freeze", "frozen_reason": request["reason"]}})
+        return last(
+            {"process": {**agent.facts, "frozen": request["op"] == "freeze", "frozen_reason": request["reason"]}}
+        )
 
     one = agent(pid=11, handlers={"freeze": freeze, "thaw": freeze})
     [frozen] = api.agents.Freeze(agent_service_pb2.FreezeRequest(reason="audit"))

@@ -51,9 +51,7 @@ def stubs(address: str, credentials: grpc.ChannelCredentials | None = None, **op
     target = address.replace("unix://", "unix:")
     given = [("grpc.use_local_subchannel_pool", 1), *options.items()]
     channel = (
-        grpc.insecure_channel(target, given)
-        if credentials is None
-        else grpc.secure_channel(target, credentials, given)
+        grpc.insecure_channel(target, given) if credentials is None else grpc.secure_channel(target, credentials, given)
     )
     with channel:
         yield Stubs(channel)
@@ -78,7 +76,9 @@ def package(files: dict[str, bytes | str]) -> change_pb2.PackageFiles:
     )
 
 
-def gateway_process(instance_dir: Path, *arguments: str, grace_s: float = 1.0, **options: Any) -> subprocess.Popen[bytes]:
+def gateway_process(
+    instance_dir: Path, *arguments: str, grace_s: float = 1.0, **options: Any
+) -> subprocess.Popen[bytes]:
     """A gateway in a process of its own, which stays our child."""
     return subprocess.Popen(
         [

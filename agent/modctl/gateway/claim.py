@@ -40,7 +40,7 @@ class Claim:
         except OSError as error:
             raise ClaimError(str(error)) from error
         self._lock_fd = -1
-        self._owned: dict[str, tuple[int, int]] = {}
+        self._owned: dict[str, tuple[int, ...]] = {}
         try:
             self._lock_fd = self._take_lock()
             self.agent_socket = self._bind_agent_socket()
@@ -90,14 +90,14 @@ class Claim:
         """Remembers that the file of that name, as it is now, is this gateway's."""
         with contextlib.suppress(OSError):
             found = os.stat(name, dir_fd=self._dir_fd, follow_symlinks=False)
-            self._owned[name] = (found.st_dev, found.st_ino)
+            self._owned[name] = _identity(found)
 
     def remove(self, name: str, *, ours_only: bool = True) -> None:
         """Removes one of the instance's files; with ours_only only the very file that own() saw."""
         with contextlib.suppress(FileNotFoundError):
             if ours_only:
                 found = os.stat(name, dir_fd=self._dir_fd, follow_symlinks=False)
-                if self._owned.get(name) != (found.st_dev, found.st_ino):
+                if self._owned.get(name) != _identity(found):
                     return
             os.unlink(name, dir_fd=self._dir_fd)
 
@@ -127,7 +127,7 @@ class Claim:
             found = os.lstat(self.place(places.AGENT_SOCKET))
         except OSError:
             return True
-        return self._owned.get(places.AGENT_SOCKET) != (found.st_dev, found.st_ino)
+        return self._owned.get(places.AGENT_SOCKET) != _identity(found)
 
     def release(self) -> None:
         """Removes what is ours, then lets go of the lock: who takes it next finds nothing of us. Idempotent."""
@@ -145,3 +145,8 @@ class Claim:
             if fd >= 0:
                 os.close(fd)
             setattr(self, attribute, -1)
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    """Which file it is: the number of one that was removed is given to the next, so the time counts too."""
+    return found.st_dev, found.st_ino, found.st_mtime_ns

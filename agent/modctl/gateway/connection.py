@@ -257,6 +257,9 @@ class AgentConnection(asyncio.Protocol):
                     "RESOURCE_EXHAUSTED", "READER_TOO_SLOW", f"more than {UNREAD_BYTES} bytes of answers were not read"
                 )
             )
+            # At once: who waits for these answers may be stuck in passing on the last ones.
+            del self._answers[frame.request_id]
+            self._send(frame.request_id, frames.CANCEL, b"{}")
 
     def _take_own(self, body: dict[str, Any]) -> None:
         if "hello" in body:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import agent_service, health, module_service
 from modctl.gateway.agent_service import AgentService
+from modctl.gateway.audit_service import AuditService
 from modctl.gateway.change_service import ChangeService
+from modctl.gateway.claim import BACKLOG
 from modctl.gateway.connection import AgentConnection
 from modctl.gateway.health import HealthService
 from modctl.gateway.life import Life
@@ -24,6 +26,7 @@ from modctl.gateway.listeners import Listeners
 from modctl.gateway.module_service import ModuleService
 from modctl.gateway.presence import ConnectedProcess, Presence
 from modctl.gateway.rpc import Endpoint
+from modctl.gateway.security import Security
 from modctl.local import places
 from modctl.v1 import process_pb2
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modctl.gateway.claim import Claim
+    from modctl.gateway.freezer import Freezer
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class Gateway:
         self._presence = Presence()
         self._files = ThreadPoolExecutor(FILE_THREADS, "modctl-files")
         self._compiling = compiling_thread()
+        self._security = Security(claim.instance_dir, service, self._presence, self._files)
         self._agents = AgentService(
             service, self._version, self._presence, self._warnings, self.addresses, self._complete
         )
@@ -69,10 +74,13 @@ class Gateway:
                 **self._modules.methods(),
                 **ChangeService(self._compiling).methods(),
             },
-            agent_service.SERVICE: self._agents.methods(),
+            agent_service.SERVICE: {
+                **self._agents.methods(),
+                **AuditService(self._presence, self._security.policies, self._security.trails).methods(),
+            },
         }
         services[health.SERVICE] = HealthService(self._presence, services).methods()
-        self._endpoint = Endpoint(services, self._presence)
+        self._endpoint = Endpoint(services, self._presence, self._security.guard)
         self._local = LocalListener(
             claim.place(places.GATEWAY_SOCKET), claim.bindable(places.GATEWAY_SOCKET), self._endpoint
         )
@@ -103,8 +111,11 @@ class Gateway:
             os.chmod(self._claim.place(places.GATEWAY_SOCKET), 0o600)
             self._claim.own(places.GATEWAY_SOCKET)
             self._write_info()
-            accepting = await loop.create_unix_server(lambda: AgentConnection(self), sock=self._claim.agent_socket)
+            accepting = await loop.create_unix_server(
+                lambda: AgentConnection(self), sock=self._claim.agent_socket, backlog=BACKLOG
+            )
             self._spawn(self._look_after_claim())
+            self._spawn(self._security.keep_frost())
             _log.info("serving %s as pid %d, modctl %s", self._service, os.getpid(), self._version)
             if ready is not None:
                 ready()
@@ -124,6 +135,11 @@ class Gateway:
         if self._life is not None:
             self._life.end(why)
 
+    @property
+    def freezer(self) -> Freezer:
+        """What freezes and thaws without the network: signals and files."""
+        return self._security.freezer
+
     async def _end(self) -> None:
         # The agents' socket goes first: who dials now shall start the next gateway, not wait for this one.
         with contextlib.suppress(OSError):
@@ -134,6 +150,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._listeners.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._security.stop)
         for pool in (self._files, self._compiling):
             pool.shutdown(wait=False, cancel_futures=True)
         self._modules.close()
@@ -211,11 +228,12 @@ class Gateway:
         return facts
 
     def _warnings_of(self, process: ConnectedProcess) -> list[str]:
-        return [*self._listeners.warnings(process.listen), *self._own_warnings.get(process, ())]
+        own = self._own_warnings.get(process, ())
+        return [*self._security.warnings(), *self._listeners.warnings(process.listen), *own]
 
     def _warnings(self) -> list[str]:
         own = (warning for warnings in self._own_warnings.values() for warning in warnings)
-        return [*self._listeners.warnings(), *dict.fromkeys(own)]
+        return [*self._security.warnings(), *self._listeners.warnings(), *dict.fromkeys(own)]
 
     def _write_info(self) -> None:
         try:

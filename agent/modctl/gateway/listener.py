@@ -11,6 +11,7 @@ import grpc.aio
 from modctl.gateway import tls, tokens
 from modctl.gateway.addresses import Address, address_of, check_free
 from modctl.gateway.errors import CallFailure, ListenError
+from modctl.gateway.policy.callers import Caller, Kind
 
 if TYPE_CHECKING:
     from modctl.gateway.rpc import Endpoint
@@ -85,12 +86,25 @@ class Listener:
             server, self._server = self._server, None
             await server.stop(STOP_S)
 
-    def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> str:
-        """Who calls. Checked for each call.
+    def caller(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+        """Who calls, and how that is known. Checked for each call.
 
         Raises:
             CallFailure: UNAUTHENTICATED.
         """
+        identity = self.identify(context)
+        return Caller(identity, self._kind, context.peer())
+
+    def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> str:
+        """Who calls.
+
+        Raises:
+            CallFailure: UNAUTHENTICATED.
+        """
+        raise NotImplementedError
+
+    @property
+    def _kind(self) -> Kind:
         raise NotImplementedError
 
     def reload(self) -> None:
@@ -120,6 +134,10 @@ class LocalListener(Listener):
     def identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> str:  # noqa: ARG002
         """This user."""
         return f"uid:{os.getuid()}"
+
+    @property
+    def _kind(self) -> Kind:
+        return Kind.USER
 
     @property
     def reflects(self) -> bool:
@@ -165,6 +183,14 @@ class NetworkListener(Listener):
             name = self._token_name(context)
             identity = identity if self._client_certificates else f"token:{name}"
         return identity
+
+    @property
+    def _kind(self) -> Kind:
+        if self._client_certificates:
+            return Kind.CERTIFICATE
+        if self._tokens is not None:
+            return Kind.OWN_TOKEN if self._tokens.private else Kind.TOKEN
+        return Kind.ANONYMOUS
 
     def _token_name(self, context: grpc.aio.ServicerContext[Any, Any]) -> str:
         assert self._tokens is not None

@@ -87,6 +87,8 @@ def _serve(claim: Claim, service: str, grace_s: float) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, gateway.drain, f"signal {number.name}")
+        loop.add_signal_handler(signal.SIGUSR1, gateway.freezer.freeze, "by a signal to the gateway")
+        loop.add_signal_handler(signal.SIGUSR2, gateway.freezer.thaw, "by a signal to the gateway")
         await gateway.run()
 
     asyncio.run(live())

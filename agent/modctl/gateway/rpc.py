@@ -21,6 +21,7 @@ from modctl.gateway.routing import KEY, Chosen, choose, not_found, ref_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from modctl.gateway.guard import Guard
     from modctl.gateway.listener import Listener
     from modctl.gateway.presence import ConnectedProcess, Presence
 
@@ -72,6 +73,8 @@ class Call:
         self._presence = presence
         self._writing = asyncio.Lock()
         self.answer: bytes | None = None
+        #: Hears every answer of a change, parsed: the audit log.
+        self.on_answer: Callable[[Message], None] | None = None
         self.identity = identity
         self.deadline_s = _deadline_s(context, watches=method.watches)
 
@@ -86,6 +89,8 @@ class Call:
 
     async def write(self, answer: bytes) -> None:
         """Sends one answer; waits while the caller does not read."""
+        if self.on_answer is not None:
+            self.on_answer(self._method.response.FromString(answer))
         if not self._method.streams:
             self.answer = answer
             return
@@ -122,7 +127,7 @@ class Call:
             await each(process)
         except CallFailure as failure:
             await self.write(self.failed(process, failure))
-        except (asyncio.CancelledError, grpc.aio.BaseError):
+        except grpc.aio.BaseError:
             raise
         except Exception as error:  # a fault of ours with one process is no reason to fail the others
             if self._context.done():
@@ -169,18 +174,20 @@ class Endpoint:
     Args:
         services: full service name to its methods by name.
         presence: who is connected.
+        guard: says who may do what, and keeps the record.
     """
 
-    def __init__(self, services: dict[str, dict[str, Method]], presence: Presence) -> None:
+    def __init__(self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard) -> None:
         self._services = services
         self._presence = presence
+        self._guard = guard
         self._admission = Admission()
 
     def handlers(self, listener: Listener) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
         """The handlers of one listener: they know through which address a call came."""
         return [
             grpc.method_handlers_generic_handler(
-                service, {name: self._handler(listener, method) for name, method in methods.items()}
+                service, {name: self._handler(listener, name, method) for name, method in methods.items()}
             )
             for service, methods in self._services.items()
         ]
@@ -190,17 +197,15 @@ class Endpoint:
         if listener.reflects:
             reflection.add(self._services, server)
 
-    def _handler(self, listener: Listener, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+    def _handler(self, listener: Listener, name: str, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
         async def behave(data: bytes, context: Context) -> bytes | None:
             try:
-                return await self._serve(listener, method, data, context)
+                return await self._serve(listener, name, method, data, context)
             except CallFailure as failure:
                 found = failure
-            except (asyncio.CancelledError, grpc.aio.BaseError):
-                raise
             except Exception as error:
-                if context.done():  # the caller is gone; writing to it is what failed
-                    raise
+                if context.done() or isinstance(error, grpc.aio.BaseError):
+                    return None  # the caller is gone: writing to it is what failed
                 _log.exception("a call failed")
                 found = internal(error)
             await abort(context, found)
@@ -210,17 +215,23 @@ class Endpoint:
             return grpc.unary_stream_rpc_method_handler(behave)
         return grpc.unary_unary_rpc_method_handler(behave)
 
-    async def _serve(self, listener: Listener, method: Method, data: bytes, context: Context) -> bytes | None:
-        identity = "anonymous" if method.open else listener.identify(context)
+    async def _serve(
+        self, listener: Listener, name: str, method: Method, data: bytes, context: Context
+    ) -> bytes | None:
+        caller = None if method.open else listener.caller(context)
         self._admission.enter(watches=method.watches)
         try:
-            call = Call(method, context, self._presence, identity)
+            call = Call(method, context, self._presence, caller.identity if caller else "anonymous")
             try:
                 request = method.request.FromString(data)
             except DecodeError as error:
                 message = f"the request is no {method.request.DESCRIPTOR.full_name}"
                 raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", message) from error
-            await method.handle(call, request)
+            if caller is None:
+                await method.handle(call, request)
+                return call.answer
+            async with self._guard.admitted(call, caller, name, request, len(data)):
+                await method.handle(call, request)
             return call.answer
         finally:
             self._admission.leave(watches=method.watches)

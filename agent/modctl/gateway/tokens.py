@@ -36,7 +36,7 @@ class TokenFile:
     def __init__(self, place: str, name: str = UNNAMED, *, private: bool = False) -> None:
         self.place = place
         self._name = name
-        self._private = private
+        self.private = private
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: list[tuple[str, bytes]] = []
 
@@ -47,7 +47,7 @@ class TokenFile:
             OSError: it cannot be read, or is open to others and must not be.
             ValueError: there is no token in it, or one that is too short to be secret.
         """
-        fd = os.open(self.place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if self._private else 0))
+        fd = os.open(self.place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if self.private else 0))
         with open(fd, encoding="utf-8") as file:
             found = os.fstat(file.fileno())
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -55,7 +55,7 @@ class TokenFile:
                 return
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{self.place} is no plain file")
-            if self._private and (found.st_uid != os.getuid() or found.st_mode & 0o077):
+            if self.private and (found.st_uid != os.getuid() or found.st_mode & 0o077):
                 raise places.PlaceError(f"{self.place} belongs to another user or is open to others; remove it")
             self._tokens = parsed(file.read(MAX_FILE_BYTES), self._name, self.place)
             self._stamp = stamp

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_gateway import FakeGateway
+from support.host import host_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gateway(state_dir: Path) -> Iterator[FakeGateway]:
-    """A fake gateway of the service `shop`."""
-    with FakeGateway(state_dir, "shop") as gateway:
+    """A fake gateway of the hosts' service `shop`."""
+    with FakeGateway(state_dir, "shop", host_prefix()) as gateway:
         yield gateway

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def gateway(state_dir: Path) -> Iterator[FakeGateway]:
+    with FakeGateway(state_dir, "shop") as gateway:
+        yield gateway
+
+
+@pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
 

@@ -19,6 +19,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TESTS = Path(__file__).resolve().parents[1]
+#: The interpreter of the hosts: MODCTL_TEST_PYTHON runs these tests with another one that has nothing installed, while
+#: the gateway goes on to run with ours.
+PYTHON = os.environ.get("MODCTL_TEST_PYTHON", sys.executable)
+OURS = sys.executable == PYTHON
+
+
+def host_prefix() -> str:
+    """sys.prefix of the hosts."""
+    if OURS:
+        return sys.prefix
+    done = subprocess.run([PYTHON, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def host_version() -> tuple[int, int]:
+    """Major and minor version of the hosts' Python."""
+    if OURS:
+        return sys.version_info[:2]
+    code = "import sys; print(*sys.version_info[:2])"
+    major, minor = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return int(major), int(minor)
+
 
 PRELUDE = """
 import json, os, sys, time
@@ -47,7 +69,7 @@ class Host:
         state_dir: Path,
         *,
         engine: str = "fake",
-        python: Sequence[str | Path] = (sys.executable,),
+        python: Sequence[str | Path] = (PYTHON,),
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
@@ -60,6 +82,8 @@ class Host:
         path = f"sys.path.append({str(TESTS)!r})"
         program.write_text(PRELUDE.format(path=path, install=install) + textwrap.dedent(code))
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("MODCTL_", "PYTHON"))}
+        if not OURS:
+            environ |= {"PYTHONPATH": str(TESTS.parent / "agent"), "MODCTL_PYTHON": sys.executable}
         environ |= {"MODCTL_STATE_DIR": str(state_dir), "TEST_REPORT": str(self._report), **(environment or {})}
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True, **options}
         with self._output.open("wb") as output:

@@ -14,8 +14,9 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.agent.afterwards import Place, raise_soon, soon
 from modctl.agent.log import ERROR, WARNING, log
-from modctl.agent.primitives import allocate_lock, get_ident
+from modctl.agent.primitives import allocate_lock, get_ident, hold_signals, on_main_thread, set_signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 #: How long a fork waits for the agent at most.
 BOUND_S: Final = 1.0
+_COUNTS_LATE: Final = sys.version_info >= (3, 13)
 
 
 class Forks:
@@ -40,6 +42,10 @@ class Forks:
         self._forking: set[int] = set()
         self._quiesced: Runtime | None = None
         self._paused: Runtime | None = None
+        #: The main thread's signal mask before its fork began, where it forks, and what its handlers have raised.
+        self._mask: set[int] | None = None
+        self._raised: list[BaseException] = []
+        self._place = Place(None)
 
     def follow(self, runtime: Runtime | None) -> None:
         """From now on forks concern this one; None: nobody."""
@@ -51,52 +57,104 @@ class Forks:
             _chain_uwsgi(sys.modules["uwsgi"], self._in_child)
 
     def _before(self) -> None:
-        ident = get_ident()
+        runtime = self._current
+        if runtime is None or runtime.pid != os.getpid():
+            return
+        if on_main_thread():
+            # The host's signal handlers must not run inside the hooks, where what they raise would be lost.
+            self._mask, self._raised = hold_signals()
+            self._place = Place(sys._getframe(1))
         with self._lock:
             first = not self._forking
-            self._forking.add(ident)
-        runtime = self._current
-        if not first or runtime is None or runtime.pid != os.getpid():
-            return
-        try:
-            if runtime.busy_here():
-                return  # code that the agent itself runs forks: nothing to wait for but ourselves
-            deadline_s = monotonic() + BOUND_S
-            if runtime.engine.quiesce(BOUND_S):
-                self._quiesced = runtime
-            self._paused = runtime
-            runtime.pause(deadline_s - monotonic())
-        except Exception as error:  # noqa: BLE001 - the host's fork must go on; Python would print what a hook raises
-            log(ERROR, "the agent could not prepare for a fork", error=error)
+            self._forking.add(get_ident())
+        # Code that the agent itself runs may fork: then there is nothing to wait for but ourselves.
+        if first and not runtime.busy_here():
+            _guarded(lambda: self._quiesce(runtime), "prepare for a fork")
+
+    def _quiesce(self, runtime: Runtime) -> None:
+        deadline_s = monotonic() + BOUND_S
+        self._paused = runtime
+        if runtime.engine.quiesce(BOUND_S):
+            self._quiesced = runtime
+        runtime.pause(deadline_s - monotonic())
 
     def _in_parent(self) -> None:
         with self._lock:
             self._forking.discard(get_ident())
-            if self._forking:
-                return
-            quiesced, paused = self._quiesced, self._paused
-            self._quiesced = self._paused = None
-        try:
-            if quiesced is not None:
-                quiesced.engine.resume()
-            if paused is not None:
-                paused.resume()
-        except Exception as error:  # noqa: BLE001 - as above
-            log(ERROR, "the agent could not go on after a fork", error=error)
+            last = not self._forking
+        if last and (self._quiesced is not None or self._paused is not None):
+            _guarded(self._go_on, "go on after a fork")
+        self._let_signals()
+
+    def _go_on(self) -> None:
+        quiesced, self._quiesced = self._quiesced, None
+        if quiesced is not None:
+            quiesced.engine.resume()
+        # Python 3.13 counts threads after this hook and would warn of ours, where it is the only one besides.
+        if (
+            _COUNTS_LATE
+            and "uwsgi" not in sys.modules
+            and on_main_thread()
+            and _threads() == 1
+            and soon(self._resume, self._place)
+        ):
+            return
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._forking:
+            return  # already in the next fork, whose end will do it
+        paused, self._paused = self._paused, None
+        if paused is not None and paused.pid == os.getpid():
+            paused.resume()
 
     def _in_child(self) -> None:
+        signals = self._mask, self._raised, self._place
         self._reset()
+        self._mask, self._raised, self._place = signals
         runtime = self._current
-        if runtime is None or runtime.pid == os.getpid():
-            return  # nobody, or called a second time: uWSGI has hooks of its own
+        # Maybe called a second time: uWSGI has hooks of its own.
+        if runtime is not None and runtime.pid != os.getpid():
+            _guarded(lambda: self._start_in_child(runtime), "start in a forked child")
+        self._let_signals()
+
+    def _start_in_child(self, runtime: Runtime) -> None:
+        if runtime.settings.gateway == "thread":
+            self._current = None
+            log(WARNING, "gateway='thread' does not survive a fork: pid %d has no agent", os.getpid())
+        else:
+            runtime.reborn()
+
+    def _let_signals(self) -> None:
+        """The last of a fork: the host's handlers run again, and what they raise rises after the fork."""
+        if not on_main_thread():
+            return
+        raised, self._raised = self._raised, []
+        mask, self._mask = self._mask, None
         try:
-            if runtime.settings.gateway == "thread":
-                self._current = None
-                log(WARNING, "gateway='thread' does not survive a fork: pid %d has no agent", os.getpid())
-            else:
-                runtime.reborn()
-        except Exception as error:  # noqa: BLE001 - as above
-            log(ERROR, "the agent could not start in a forked child", error=error)
+            if mask is not None:
+                set_signal_mask(mask)
+        except BaseException as error:  # noqa: BLE001 - handed on below
+            raised.append(error)
+        place, self._place = self._place, Place(None)
+        for lost in raised:
+            if not raise_soon(lost, place):
+                log(ERROR, "what a signal handler raised during a fork is lost", error=lost)
+
+
+def _guarded(work: Callable[[], object], purpose: str) -> None:
+    """Runs a part of a hook: the host's fork goes on whatever it raises."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - Python would print it
+        log(ERROR, "the agent could not %s", purpose, error=error)
+
+
+def _threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
 
 
 def _chain_uwsgi(uwsgi: Any, hook: Callable[[], None]) -> None:

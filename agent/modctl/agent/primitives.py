@@ -8,6 +8,7 @@ The agent's thread is a real one without a hub, so whatever runs on it takes its
 from __future__ import annotations
 
 import _thread
+import os
 import select
 import sys
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,9 @@ POLLOUT: int = original(select, "POLLOUT")
 _signal: Any = __import__("_signal")
 KILL: int = int(_signal.SIGKILL)
 STOP: int = int(_signal.SIGSTOP)
+_sigmask: Callable[[int, object], set[int]] = _signal.pthread_sigmask
+_SIG_BLOCK: int = int(_signal.SIG_BLOCK)
+_FAULTS: set[int] = {int(getattr(_signal, name)) for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")}
 
 
 def all_signals() -> set[int]:
@@ -45,9 +49,54 @@ def all_signals() -> set[int]:
     return {int(number) for number in _signal.valid_signals()}
 
 
+_HELD: set[int] = all_signals() - _FAULTS
+
+
 def set_signal_mask(numbers: set[int]) -> None:
     """Makes the calling thread block these signals and no others."""
     _signal.pthread_sigmask(_signal.SIG_SETMASK, numbers)
+
+
+def hold_signals() -> tuple[set[int] | None, list[BaseException]]:
+    """Blocks all but the signals of faults in the calling thread.
+
+    Returns:
+        What it blocked before, None where that could not be learnt; and what the host's handlers have raised meanwhile,
+        for they run inside the very calls that block.
+    """
+    before: set[int] | None = None
+    raised: list[BaseException] = []
+    for _ in range(4):
+        try:
+            if before is None:
+                before = _sigmask(_SIG_BLOCK, ())
+            _sigmask(_SIG_BLOCK, _HELD)
+            break
+        except BaseException as error:  # noqa: BLE001 - the host's own, handed on by the caller
+            raised.append(error)
+    return before, raised
+
+
+def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    """Starts a thread that takes no signal from its first instruction on.
+
+    Raises:
+        RuntimeError: the system gives no thread.
+        whatever the host's handler of a signal raises that comes just now; the thread is started then.
+    """
+    before, raised = hold_signals()
+    try:
+        start_new_thread(work, arguments)
+    finally:
+        if before is not None:
+            set_signal_mask(before)
+    if raised:
+        raise raised[0]
+
+
+def on_main_thread() -> bool:
+    """Whether the calling thread is the one that runs signal handlers."""
+    return get_native_id() == os.getpid()
 
 
 def main_thread_mask() -> set[int]:

@@ -25,7 +25,7 @@ from modctl.agent.primitives import (
     get_native_id,
     poll,
     set_signal_mask,
-    start_new_thread,
+    start_deaf_thread,
 )
 from modctl.agent.serving import Requests
 from modctl.agent.wire import PROTOCOL_VERSION, Wire, WireClosedError, parse_body
@@ -106,8 +106,8 @@ class Runtime:
             self._ended.acquire()
             self._running = True
         try:
-            start_new_thread(self._main, (self.pid, self._ended))
-        except BaseException:
+            start_deaf_thread(self._main, (self.pid, self._ended))
+        except RuntimeError:
             self._running = False
             raise
 

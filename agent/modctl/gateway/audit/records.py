@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import time
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.v1 import agent_service_pb2, change_pb2
@@ -60,6 +61,17 @@ class Place:
     def __init__(self, instance: str, service: str, host: str, gateway_pid: int) -> None:
         self.instance = instance
         self._facts = {"service": service, "host": host, "gateway_pid": gateway_pid}
+        self._run = uuid.uuid4().hex[:12]
+        self._count = 0
+
+    def fresh_id(self) -> str:
+        """An id for an attempt; it says which gateway made it."""
+        self._count += 1
+        return f"{self._run}-{self._count}"
+
+    def is_ours(self, attempt_id: str) -> bool:
+        """Whether this gateway, and no earlier one, made the id."""
+        return attempt_id.startswith(f"{self._run}-")
 
     def attempt(
         self,

@@ -100,7 +100,7 @@ class Trail:
                 instance, event, attempt_id = told["instance"], told["event"], told["id"]
             except (ValueError, KeyError, TypeError):
                 continue  # not a line of ours: shown as it is, understood by nobody
-            if instance != self._place.instance:
+            if instance != self._place.instance or self._place.is_ours(str(attempt_id)):
                 continue
             if event == "outcome":
                 ended.add(attempt_id)

@@ -97,4 +97,5 @@ _ASKING: dict[type[Message], Callable[[Any], Iterable[Asked]]] = {
     _agents.ListProcessesRequest: _only("agents"),
     _agents.FreezeRequest: _only("freeze"),
     _agents.ThawRequest: _only("thaw"),
+    _agents.ListAuditRequest: _only("audit"),
 }

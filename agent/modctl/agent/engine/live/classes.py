@@ -11,14 +11,14 @@ import enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from ....source.comparison import bound
-from .enums import merge_members, same_members
-from .states import BEHAVIOUR, UNTOUCHED, VALUE, Site
-from .values import MISSING, class_dict, mro
+from modctl.source.comparison import bound
+from modctl.agent.engine.live.enums import merge_members, same_members
+from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
+from modctl.agent.engine.live.values import MISSING, class_dict, mro
 
 if TYPE_CHECKING:
-    from ....source.statements import Statement
-    from .merge import Merger
+    from modctl.source.statements import Statement
+    from modctl.agent.engine.live.merge import Merger
 
 _HEAP_TYPE = 1 << 9
 #: What the interpreter keeps in a class's namespace for itself.
@@ -86,8 +86,10 @@ def _bases_fit(held: tuple[type, ...], wanted: tuple[type, ...], live: type) -> 
     old, new = _best_base(held), _best_base(wanted)
     if old is new:
         return True
-    return bool(old.__flags__ & new.__flags__ & _HEAP_TYPE) and _layout(old)[:4] == _layout(new)[:4] and (
-        _solid(old) is _solid(new)
+    return (
+        bool(old.__flags__ & new.__flags__ & _HEAP_TYPE)
+        and _layout(old)[:4] == _layout(new)[:4]
+        and (_solid(old) is _solid(new))
     )
 
 
@@ -187,4 +189,3 @@ def merge_annotations(merger: Merger, live: type, notes: Any, site: Site) -> Non
             merger.put("refill", held, None, dict(notes), f"{site.what}.__annotations__")
     elif notes:
         merger.put("type", live, "__annotations__", dict(notes), site.what)
-

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .states import UNTOUCHED, VALUE, Site
-from .values import CONTAINERS, MAPPINGS, MISSING, is_plain, same_data
+from modctl.agent.engine.live.states import UNTOUCHED, VALUE, Site
+from modctl.agent.engine.live.values import CONTAINERS, MAPPINGS, MISSING, is_plain, same_data
 
 if TYPE_CHECKING:
-    from .merge import Merger
+    from modctl.agent.engine.live.merge import Merger
 
 
 def merge_data(merger: Merger, live: Any, new: Any, site: Site) -> tuple[Any, int]:

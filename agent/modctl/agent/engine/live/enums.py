@@ -6,11 +6,11 @@ import enum
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .states import BEHAVIOUR, UNTOUCHED, Site
-from .values import class_dict, same_data
+from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, Site
+from modctl.agent.engine.live.values import class_dict, same_data
 
 if TYPE_CHECKING:
-    from .merge import Merger
+    from modctl.agent.engine.live.merge import Merger
 
 
 def same_members(live: Any, new: Any) -> bool:
@@ -50,7 +50,9 @@ def merge_members(merger: Merger, live: Any, new: Any, site: Site) -> int:
     # The order of the new text, as a fresh import would have it.
     order = [name for name in new._member_names_ if name in members]
     merger.put("refill", live._member_names_, None, order, f"{what}._member_names_")
-    merger.put("refill", live._member_map_, None, {name: members[name] for name in new._member_map_}, f"{what}._member_map_")
+    merger.put(
+        "refill", live._member_map_, None, {name: members[name] for name in new._member_map_}, f"{what}._member_map_"
+    )
     merger.put("refill", live._value2member_map_, None, values, f"{what}._value2member_map_")
     if unhashable and hasattr(live, "_unhashable_values_"):
         merger.put("refill", live._unhashable_values_, None, live._unhashable_values_ + unhashable, what)

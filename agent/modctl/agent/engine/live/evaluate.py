@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ....source.comparison import CHANGED, CODE, NEW
-from ....source.plan import INNER_BEHAVIOUR, OTHER_BEHAVIOUR, SAME_BEHAVIOUR
-from ....source.statements import AUGMENT, CLASS, COMPOUND, DEF, IMPORT, Statement
-from .importing import absolute_name, staged_module
-from .states import BEHAVIOUR, INNER, UNTOUCHED, VALUE
-from .values import CONTAINERS, MISSING, is_plain_data
+from modctl.source.comparison import CHANGED, CODE, NEW
+from modctl.source.plan import INNER_BEHAVIOUR, OTHER_BEHAVIOUR, SAME_BEHAVIOUR
+from modctl.source.statements import AUGMENT, CLASS, COMPOUND, DEF, IMPORT, Statement
+from modctl.agent.engine.live.importing import absolute_name, staged_module
+from modctl.agent.engine.live.states import BEHAVIOUR, INNER, UNTOUCHED, VALUE
+from modctl.agent.engine.live.values import CONTAINERS, MISSING, is_plain_data
 
 if TYPE_CHECKING:
-    from ....source.names import Chain
-    from .running import Runner
-    from .world import StagedModule, World
+    from modctl.source.names import Chain
+    from modctl.agent.engine.live.running import Runner
+    from modctl.agent.engine.live.world import StagedModule, World
 
 Place = tuple[str, int]
 _BEHAVIOURS = {SAME_BEHAVIOUR: UNTOUCHED, INNER_BEHAVIOUR: INNER, OTHER_BEHAVIOUR: BEHAVIOUR}
@@ -46,6 +46,19 @@ class Evaluation:
             if staged.plan is not None:
                 for statement in staged.plan.statements:
                     self.settle(staged, statement.index)
+
+    def skip(self, staged: StagedModule) -> None:
+        """Nothing of this module is to be settled: it is new and runs as a whole."""
+        assert staged.plan is not None
+        for statement in staged.plan.statements:
+            self._settled.add((staged.name, statement.index))
+            for name in statement.touches:
+                self.set_state(staged, statement.index, name, VALUE)
+
+    def bind(self, owner: StagedModule, name: str, module: object) -> None:
+        """A new submodule becomes an attribute of its package."""
+        self._runner.decisions[owner.name, name] = module
+        self.surprises[owner.name, name] = VALUE
 
     # -- states
 
@@ -232,12 +245,18 @@ class Evaluation:
             if name in calls:
                 called.append(state)
             ran = provider >= 0 and (staged.name, provider) in self.executed
-            if ran and name in statement.writes and statement.kind in (AUGMENT, COMPOUND) or (
-                ran and name in statement.builds_on and name in statement.writes
+            if (
+                ran
+                and name in statement.writes
+                and statement.kind in (AUGMENT, COMPOUND)
+                or (ran and name in statement.builds_on and name in statement.writes)
             ):
                 return True
         if statement.deletes and any(
-            (staged.name, i) in self.executed for n in statement.deletes for i in self._touchers(staged, n) if i < statement.index
+            (staged.name, i) in self.executed
+            for n in statement.deletes
+            for i in self._touchers(staged, n)
+            if i < statement.index
         ):
             return True
         for module, name in self._foreign_reads(staged, statement):

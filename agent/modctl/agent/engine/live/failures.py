@@ -1,8 +1,8 @@
 """Why a change is not made.
 
-    LiveError
-    ├── RefusedError   a rule forbids it; nothing was run. Says the rule and the cure
-    └── StagingError   a statement raised while staging; carries where, and what it raised
+LiveError
+├── RefusedError   a rule forbids it; nothing was run. Says the rule and the cure
+└── StagingError   a statement raised while staging; carries where, and what it raised
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import inspect
 from types import CodeType, FunctionType
 from typing import Any
 
-from ....source.codes import kind_flags
+from modctl.source.codes import kind_flags
 
 _TARGET_CONSTANT = 0x6D6F6463746C  # never folded into anything: it is stored to a variable first
 _COROUTINE, _GENERATOR = inspect.CO_COROUTINE, inspect.CO_GENERATOR

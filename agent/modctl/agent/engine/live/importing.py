@@ -14,10 +14,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .values import MISSING
+from modctl.agent.engine.live.values import MISSING
 
 if TYPE_CHECKING:
-    from .world import StagedModule, World
+    from modctl.agent.engine.live.evaluate import Evaluation
+    from modctl.agent.engine.live.world import StagedModule, World
 
 Execute = Callable[[str], ModuleType | None]
 
@@ -25,9 +26,10 @@ Execute = Callable[[str], ModuleType | None]
 class Importer:
     """The `__import__` of the staged world."""
 
-    def __init__(self, world: World, execute_new: Execute) -> None:
+    def __init__(self, world: World, execute_new: Execute, evaluation: Evaluation) -> None:
         self._world = world
         self._execute_new = execute_new
+        self._evaluation = evaluation
         self._open = True
         self.builtins: dict[str, Any] = dict(builtins.__dict__)
         self.builtins["__import__"] = self._import
@@ -55,6 +57,9 @@ class Importer:
             return self.staged(found)
         found = real(name, globals, locals, (), level) if absolute not in sys.modules else sys.modules[absolute]
         module = self.staged(found)
+        staged = self._world.staged_for(found)
+        for item in fromlist if staged is not None else ():
+            self._evaluation.settle_name(staged, item)  # a new module, or code run while staging, needs it now
         for item in self._items(module, fromlist):
             inner = f"{absolute}.{item}"
             if hasattr(module, item) or not hasattr(module, "__path__"):
@@ -83,6 +88,14 @@ class Importer:
             return staged.module
         return module
 
+    def skip(self, staged: StagedModule) -> None:
+        """A new module is executed as a whole: none of its statements is to be settled."""
+        self._evaluation.skip(staged)
+
+    def bind(self, owner: StagedModule, name: str, module: ModuleType) -> None:
+        """A new submodule is an attribute of its package from the commit on."""
+        self._evaluation.bind(owner, name, module)
+
     def _make_new(self, absolute: str) -> None:
         """Executes modules of changed packages that are not loaded yet, parents first."""
         if absolute in sys.modules:
@@ -107,7 +120,9 @@ def absolute_name(name: str, level: int, namespace: dict[str, Any]) -> str:
     if not package:
         spec = namespace.get("__spec__")
         package = getattr(spec, "parent", None) or (
-            namespace.get("__name__", "") if "__path__" in namespace else namespace.get("__name__", "").rpartition(".")[0]
+            namespace.get("__name__", "")
+            if "__path__" in namespace
+            else namespace.get("__name__", "").rpartition(".")[0]
         )
     return importlib.util.resolve_name("." * level + name, package)
 

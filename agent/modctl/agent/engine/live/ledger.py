@@ -18,15 +18,17 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .operations import cell_contents, refill_steps
-from .values import CONTAINERS, MAPPINGS, MISSING, class_dict, is_class
+from modctl.agent.engine.live.operations import cell_contents, refill_steps
+from modctl.agent.engine.live.values import CONTAINERS, MAPPINGS, MISSING, class_dict, is_class
 
 if TYPE_CHECKING:
-    from .merge import Merger
-    from .world import World
+    from modctl.agent.engine.live.merge import Merger
+    from modctl.agent.engine.live.world import World
 
 #: Modules whose containers are the interpreter's business.
-_SKIPPED = frozenset({"sys", "builtins", "__main__", "typing", "warnings", "linecache", "re", "abc", "gc", "os", "threading"})
+_SKIPPED = frozenset(
+    {"sys", "builtins", "__main__", "typing", "warnings", "linecache", "re", "abc", "gc", "os", "threading"}
+)
 
 
 class Ledger:
@@ -113,7 +115,9 @@ def _same_items(one: Any, other: Any) -> bool:
         return all(a is b and one[a] is other[b] for a, b in zip(one, other, strict=True))
     if type(one) is set:
         return {id(item) for item in one} == {id(item) for item in other}
-    return bytes(one) == bytes(other) if type(one) is bytearray else all(a is b for a, b in zip(one, other, strict=True))
+    return (
+        bytes(one) == bytes(other) if type(one) is bytearray else all(a is b for a, b in zip(one, other, strict=True))
+    )
 
 
 def _applied(merger: Merger, container: Any, before: Any, after: Any) -> Any:
@@ -131,7 +135,9 @@ def _applied(merger: Merger, container: Any, before: Any, after: Any) -> Any:
         return wanted
     if kind is set:
         gone = {id(item) for item in before} - {id(item) for item in after}
-        return {item for item in container if id(item) not in gone} | {live(item) for item in after if item not in before}
+        return {item for item in container if id(item) not in gone} | {
+            live(item) for item in after if item not in before
+        }
     if kind is bytearray:
         return after
     items = list(container)
@@ -150,7 +156,9 @@ def _process_state() -> dict[str, list[str]]:
     """What statements may change of the whole process, by kind."""
     logging = sys.modules.get("logging")
     handlers = [*getattr(getattr(logging, "root", None), "handlers", ())]
-    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)}
+    signals = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    }
     return {
         "thread started": [f"{thread.name} ({thread.ident})" for thread in threading.enumerate()],
         "atexit functions": [str(atexit._ncallbacks())],

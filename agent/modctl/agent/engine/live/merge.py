@@ -10,14 +10,14 @@ import functools
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from .classes import merge_classes
-from .data import merge_container, merge_data
-from .functions import merge_functions
-from .operations import Batch
-from .rehome import Rehomer
-from .states import BEHAVIOUR, UNTOUCHED, VALUE, Site
-from .values import CONTAINERS, LRU_WRAPPER, MISSING, home_of, is_class, is_plain, is_plain_data, same_data
-from .world import World
+from modctl.agent.engine.live.classes import merge_classes
+from modctl.agent.engine.live.data import merge_container, merge_data
+from modctl.agent.engine.live.functions import merge_functions
+from modctl.agent.engine.live.operations import Batch
+from modctl.agent.engine.live.rehome import Rehomer
+from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
+from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MISSING, home_of, is_class, is_plain, is_plain_data, same_data
+from modctl.agent.engine.live.world import World
 
 
 class Pending(NamedTuple):
@@ -50,6 +50,8 @@ class Merger:
         #: Attributes of classes that have another value: `m.C.RATE`.
         self.attributes: set[str] = set()
         self.removed: list[str] = []
+        #: Live objects that could not be brought up to date: (what, why).
+        self.stale: list[tuple[str, str]] = []
         #: Classes made while staging that are not to outlive it.
         self.leftover_classes: list[type] = []
         self.replaced_classes: list[tuple[type, type]] = []
@@ -63,6 +65,11 @@ class Merger:
         self.world.unmap(live)
         self.forwards.append((live, target, site.what))
         self.transplanted.add(id(live))
+
+    @staticmethod
+    def home_of(value: Any) -> object:
+        """See values.home_of."""
+        return home_of(value)
 
     def canonical(self, value: Any) -> Any:
         """What a staged object stands for; itself where it stands for itself."""
@@ -117,13 +124,17 @@ class Merger:
             return merge_functions(self, live, new, site)
         if kind is property:
             names = ("fget", "fset", "fdel")
-            return self._parts(live, new, [(getattr(live, n), getattr(new, n), n) for n in names], site, live.__doc__ == new.__doc__)
+            return self._parts(
+                live, new, [(getattr(live, n), getattr(new, n), n) for n in names], site, live.__doc__ == new.__doc__
+            )
         if kind is staticmethod or kind is classmethod:
             return self._parts(live, new, [(live.__func__, new.__func__, "__func__")], site)
         if kind is functools.cached_property:
             return self._parts(live, new, [(live.func, new.func, "func")], site)
         if kind is MethodType:
-            return self._parts(live, new, [(live.__func__, new.__func__, "__func__")], site, live.__self__ is new.__self__)
+            return self._parts(
+                live, new, [(live.__func__, new.__func__, "__func__")], site, live.__self__ is new.__self__
+            )
         if kind is LRU_WRAPPER:
             settled, state = self._parts(
                 live, new, [(live.__wrapped__, new.__wrapped__, "__wrapped__")], site,
@@ -159,7 +170,9 @@ class Merger:
             self.world.stands_for(new, live)
             return live, min(state, BEHAVIOUR)
         self.world.stands_for(new, live)
-        self.put("partial", live, None, (function, new.args, dict(new.keywords), dict(live.__dict__) or None), site.what)
+        self.put(
+            "partial", live, None, (function, new.args, dict(new.keywords), dict(live.__dict__) or None), site.what
+        )
         return live, BEHAVIOUR
 
     def _elsewhere(self, live: Any, site: Site) -> bool:

@@ -17,7 +17,7 @@ from time import perf_counter
 from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
-from .values import MISSING, class_dict
+from modctl.agent.engine.live.values import MISSING, class_dict
 
 Step = tuple[Callable[..., object], tuple[Any, ...]]
 
@@ -32,6 +32,10 @@ class Operation(NamedTuple):
     read: Callable[[], Any]
     #: From what is there to the steps that bring it back.
     restore: Callable[[Any], tuple[Step, ...]]
+    #: Of a refill: what is refilled; `read` gives copies then.
+    container: Any = None
+    #: Whether `read` cannot tell what is there.
+    unread: bool = False
 
 
 class ConflictError(Exception):
@@ -45,7 +49,8 @@ class ConflictError(Exception):
 def _apply(steps: list[Step]) -> None:
     """All steps, in one call into C: groups of the same function become one starmap each."""
     groups: list[Iterator[object]] = [
-        starmap(function, [arguments for _, arguments in group]) for function, group in groupby(steps, key=itemgetter(0))
+        starmap(function, [arguments for _, arguments in group])
+        for function, group in groupby(steps, key=itemgetter(0))
     ]
     deque(chain.from_iterable(groups), maxlen=0)
 
@@ -142,14 +147,14 @@ class Batch:
         """Gives a partial another function and arguments."""
         self._add("partial", partial, None, Operation(
             what, ((functools.partial.__setstate__, (partial, state)),), None,
-            lambda: None, lambda _, old=_partial_state(partial): ((functools.partial.__setstate__, (partial, old)),),
+            lambda: None, lambda _, old=_partial_state(partial): ((functools.partial.__setstate__, (partial, old)),), None, True,
         ))  # fmt: skip
 
     def refill(self, container: Any, items: Any, what: str) -> None:
         """Gives a dict, list, set or deque other contents; its identity stays."""
         self._add("refill", container, None, Operation(
             what, refill_steps(container, items), _copy(container),
-            lambda: _copy(container), lambda old: refill_steps(container, old),
+            lambda: _copy(container), lambda old: refill_steps(container, old), container,
         ))  # fmt: skip
 
     def check(self) -> None:
@@ -159,17 +164,19 @@ class Batch:
             if found is not operation.expected and not _same_contents(found, operation.expected):
                 raise ConflictError(operation.what)
 
-    def commit(self) -> tuple[list[Step], float]:
-        """Does it all and returns the steps that take it back, and the seconds in which nobody else could run.
+    def commit(self) -> tuple[list[tuple[Operation, Any, Any]], float]:
+        """Does it all. Returns each operation with what was there before and after, and the seconds nobody else could run.
 
         Raises:
             Exception: what an assignment raised; everything is as before then.
         """
-        journal: list[Step] = []
-        for operation in reversed(list(self)):
-            journal += operation.restore(operation.read())
-        steps = [step for operation in self for step in operation.steps]
-        return journal, run_steps(steps, journal)
+        operations = list(self)
+        before = [operation.read() for operation in operations]
+        back = [step for operation, old in zip(operations, before, strict=True) for step in operation.restore(old)]
+        steps = [step for operation in operations for step in operation.steps]
+        took_s = run_steps(steps, back[::-1])
+        after = [operation.read() for operation in operations]
+        return list(zip(operations, before, after, strict=True)), took_s
 
 
 def run_steps(steps: list[Step], journal: list[Step]) -> float:

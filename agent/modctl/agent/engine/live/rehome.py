@@ -11,9 +11,9 @@ from collections import deque
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from .operations import cell_contents
-from .values import ATOMS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, instance_dict, is_class
-from .world import World, rebuilt
+from modctl.agent.engine.live.operations import cell_contents
+from modctl.agent.engine.live.values import ATOMS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, instance_dict, is_class
+from modctl.agent.engine.live.world import World, rebuilt
 
 _DEEP = 4
 
@@ -80,15 +80,16 @@ class Rehomer:
         staged = self._world.is_staged_globals(function.__globals__)
         if staged is None:
             if function.__closure__ or function.__dict__:
-                self._insides(function)
+                self.insides(function)
             return function
         made = rebuilt(function, staged.home)
         self._done[id(function)] = made  # before its insides: closures may refer to it
         self.functions[id(function)] = made
-        self._insides(made)
+        self.insides(made)
         return made
 
-    def _insides(self, function: FunctionType) -> None:
+    def insides(self, function: FunctionType) -> None:
+        """Puts right what a function made while staging holds."""
         for cell in function.__closure__ or ():
             self.cell(cell)
         for key, value in list(function.__dict__.items()):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ....source.statements import Statement
-    from .world import StagedModule
+    from modctl.source.statements import Statement
+    from modctl.agent.engine.live.world import StagedModule
 
 #: Nothing differs.
 UNTOUCHED = 0
@@ -47,5 +47,10 @@ class Site:
     def inside(self, suffix: str) -> Site:
         """The site of a part of this one's value."""
         return replace(
-            self, what=self.what + suffix, inner=True, kept_defaults=frozenset(), base=(False, None), run_time_state=False
+            self,
+            what=self.what + suffix,
+            inner=True,
+            kept_defaults=frozenset(),
+            base=(False, None),
+            run_time_state=False,
         )

@@ -20,10 +20,14 @@ from types import (
 )
 from typing import Any, Final
 
-#: Stands for "there is nothing" where None is a value.
-MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "<missing>", "__slots__": ()})()
+from modctl.agent.engine import safe
 
-ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented), range, slice})
+#: Stands for "there is nothing" where None is a value.
+MISSING: Final[Any] = safe.MISSING
+
+ATOMS: Final = frozenset(
+    {int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented), range, slice}
+)
 #: Containers whose insides can be read and replaced by C functions alone.
 CONTAINERS: Final = frozenset({
     dict, list, set, bytearray, collections.OrderedDict, collections.defaultdict, collections.deque, collections.Counter,
@@ -41,9 +45,9 @@ _FROZEN_VALUES: Final = (
 
 def frozen_types() -> frozenset[type]:
     """Immutable types of the standard library, of modules that are loaded; nothing is imported for it."""
-    found = {
-        getattr(sys.modules[module], name, None) for module, name in _FROZEN_VALUES if module in sys.modules
-    } - {None}
+    found = {getattr(sys.modules[module], name, None) for module, name in _FROZEN_VALUES if module in sys.modules} - {
+        None
+    }
     return frozenset(found) | ATOMS
 
 
@@ -111,11 +115,13 @@ def same_data(one: object, other: object, depth: int = 0) -> bool:
         return bool(one == other)
     if kind is tuple or kind is list or kind is collections.deque:
         return len(one) == len(other) and all(  # type: ignore[arg-type]
-            same_data(a, b, depth + 1) for a, b in zip(one, other)  # type: ignore[call-overload]
+            same_data(a, b, depth + 1)
+            for a, b in zip(one, other)  # type: ignore[call-overload]
         )
     if kind in MAPPINGS:
         return len(one) == len(other) and all(  # type: ignore[arg-type]
-            key in other and same_data(item, other[key], depth + 1) for key, item in one.items()  # type: ignore[attr-defined,operator,index]
+            key in other and same_data(item, other[key], depth + 1)
+            for key, item in one.items()  # type: ignore[attr-defined,operator,index]
         )
     if kind is set or kind is frozenset:
         return all(map(is_plain, one)) and one == other  # type: ignore[call-overload]
@@ -150,7 +156,11 @@ def home_of(function: FunctionType | type) -> object:
 def is_opaque(value: object) -> bool:
     """Whether calling a method of it may do anything: an instance of somebody's class, not data, function, class or module."""
     kind = type(value)
-    if kind in CONTAINERS or kind in (FunctionType, MethodType, LRU_WRAPPER, functools.partial, property) or kind in _BUILT_IN:
+    if (
+        kind in CONTAINERS
+        or kind in (FunctionType, MethodType, LRU_WRAPPER, functools.partial, property)
+        or kind in _BUILT_IN
+    ):
         return False
     if is_class(value) or issubclass(kind, ModuleType) or kind in (staticmethod, classmethod, CellType, CodeType):
         return False

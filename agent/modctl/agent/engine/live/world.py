@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from ....source.plan import ModulePlan
-from .values import MISSING, is_class
+from modctl.source.plan import ModulePlan
+from modctl.agent.engine.live.values import MISSING, is_class
 
 CodeOf = Callable[[FunctionType], CodeType]
 
@@ -30,6 +30,14 @@ class StagedModule:
         self.namespace: dict[str, Any] = self.module.__dict__
         #: What each name was bound to in the copy before anything ran.
         self.initial: dict[str, Any] = {}
+
+
+    def code_filename(self, found: str) -> str:
+        """The file name that this module's code carries: as found, where its plan was made for another spelling of it."""
+        assert self.plan is not None
+        if found == self.plan.filename or not found.startswith("<"):
+            return found
+        return self.plan.filename
 
 
 class World:

@@ -1,0 +1,190 @@
+"""What source is really loaded, with the proof.
+
+The first proof that holds is taken:
+
+1. we put it there: a reload remembers the text that it brought;
+2. the loader keeps it (injected modules);
+3. the file's text, where the code of live functions is the code that it compiles to. A file that was edited since the import
+   differs from what is loaded in some function, or in nothing that a plan could be wrong about but constants; where the module
+   has no function to compare, the file must not be younger than the process.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import tokenize
+import weakref
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from modctl.agent.engine.live.failures import RefusedError
+from modctl.agent.engine.live.values import MISSING, class_dict, is_class
+from modctl.source.codes import children, deep_signature
+from modctl.source.plan import Text, read_text
+
+_STARTED_S = time.time()
+
+
+class Baselines:
+    """Texts of loaded modules, read at most once each."""
+
+    def __init__(self, started_s: float = _STARTED_S) -> None:
+        self._texts: dict[int, tuple[weakref.ref[ModuleType], Text]] = {}
+        self._sources: dict[int, tuple[weakref.ref[ModuleType], str]] = {}
+        self._started_s = started_s
+
+    def remember(self, module: ModuleType, text: Text) -> None:
+        """From now on the module is this text."""
+        self._texts[id(module)] = (self._reference(module), text)
+
+    def forget(self, module: ModuleType) -> None:
+        """What is known of the module does not hold any more."""
+        self._texts.pop(id(module), None)
+        self._sources.pop(id(module), None)
+
+    def record(self, module: ModuleType, source: str) -> None:
+        """The module was loaded from this source: it needs no other proof."""
+        self._sources[id(module)] = (self._reference(module), source)
+
+    def _reference(self, module: ModuleType) -> weakref.ref[ModuleType]:
+        identity = id(module)
+
+        def gone(_: object) -> None:
+            self._texts.pop(identity, None)
+            self._sources.pop(identity, None)
+
+        return weakref.ref(module, gone)
+
+    def known(self, module: ModuleType) -> Text | None:
+        """The text, where it was read before."""
+        found = self._texts.get(id(module))
+        return found[1] if found is not None and found[0]() is module else None
+
+    def of(self, name: str, module: ModuleType) -> Text:
+        """The text that is loaded.
+
+        Raises:
+            RefusedError: there is no source, or no proof that it is what is loaded.
+        """
+        known = self.known(module)
+        if known is not None:
+            return known
+        filename = filename_of(name, module)
+        recorded = self._sources.get(id(module))
+        if recorded is not None and recorded[0]() is module:
+            text = _read(name, recorded[1], filename)
+        else:
+            text = _read(name, source_of(name, module, filename), filename)
+            self._prove(name, module, text)
+        self.remember(module, text)
+        return text
+
+    def _prove(self, name: str, module: ModuleType, text: Text) -> None:
+        differing, compared = _compare(module, text)
+        if differing:
+            raise RefusedError(
+                name,
+                "BASE_DIFFERS",
+                f"its file is not what is loaded ({', '.join(differing[:3])} differ), and what was loaded is not known",
+                "Start the agent before the file changes, or use reimport",
+            )
+        if not compared and os.path.isfile(text.filename) and os.stat(text.filename).st_mtime > self._started_s:
+            raise RefusedError(
+                name,
+                "BASE_DIFFERS",
+                "its file is younger than the process and it has no function to compare with",
+                "Start the agent before the file changes, or use reimport",
+            )
+
+
+def filename_of(name: str, module: ModuleType) -> str:
+    """The file name that the module's code carries."""
+    namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
+    for value in list(namespace.values()):
+        if type(value) is FunctionType and value.__globals__ is namespace and not value.__code__.co_filename.startswith("<str"):
+            return value.__code__.co_filename
+    spec = namespace.get("__spec__")
+    return getattr(spec, "origin", None) or namespace.get("__file__") or f"<modctl:{name}>"
+
+
+def source_of(name: str, module: ModuleType, filename: str) -> str:
+    """The module's source, from its loader or its file.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
+    spec = namespace.get("__spec__")
+    origin = getattr(spec, "origin", None) or namespace.get("__file__") or filename
+    try:
+        if isinstance(origin, str) and os.path.isfile(origin) and origin.endswith((".py", ".pyw")):
+            with open(origin, "rb") as file:
+                return decode(file.read())
+        loader = getattr(spec, "loader", None) or namespace.get("__loader__")
+        get_source = getattr(loader, "get_source", None)
+        found = get_source(getattr(spec, "name", name)) if get_source is not None else None
+    except (OSError, ImportError, SyntaxError, UnicodeError) as error:
+        raise RefusedError(name, "NO_SOURCE", f"its source cannot be read: {error}", "Use reimport or inject") from error
+    if not isinstance(found, str):
+        raise RefusedError(name, "NO_SOURCE", "it has no source", "Use inject --replace")
+    return found
+
+
+def decode(data: bytes) -> str:
+    """Source bytes as text, by their coding cookie; newlines made plain."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode(encoding))
+
+
+def _read(name: str, source: str, filename: str) -> Text:
+    try:
+        return read_text(source, filename)
+    except (SyntaxError, ValueError) as error:
+        raise RefusedError(
+            name, "BASE_DIFFERS", f"its file is not what is loaded: {error}", "Start the agent before the file changes"
+        ) from error
+
+
+def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
+    """Functions whose live code is not what the text compiles to, and how many were compared."""
+    codes: dict[tuple[int, str], list[CodeType]] = {}
+    todo = [text.code]
+    while todo:
+        code = todo.pop()
+        codes.setdefault((code.co_firstlineno, code.co_name), []).append(code)
+        todo += [inner for _, inner in children(code)]
+    namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
+    differing: list[str] = []
+    compared = 0
+    for function in _functions(namespace, sys.modules.get(namespace.get("__name__", ""), MISSING)):
+        code = function.__code__
+        if code.co_filename != text.filename:
+            continue
+        compared += 1
+        found = codes.get((code.co_firstlineno, code.co_name), [])
+        if not any(code == other or deep_signature(code) == deep_signature(other) for other in found):
+            differing.append(function.__qualname__)
+    return differing, compared
+
+
+def _functions(namespace: dict[str, Any], module: object) -> list[FunctionType]:
+    found: list[FunctionType] = []
+    todo: list[Any] = list(namespace.values())
+    seen: set[int] = set()
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if type(value) is FunctionType and value.__globals__ is namespace:
+            found.append(value)
+        elif type(value) in (staticmethod, classmethod):
+            todo.append(value.__func__)
+        elif type(value) is property:
+            todo += [value.fget, value.fset, value.fdel]
+        elif is_class(value) and class_dict(value).get("__module__") == namespace.get("__name__"):
+            todo += class_dict(value).values()
+    return found

@@ -1,0 +1,209 @@
+"""Giving live functions the new version of their code, wherever they are: nothing is executed for it.
+
+A live function is recognised by the place of its code (line and name), which is unique but for functions on one line, and by
+what its code does. Most functions are found by walking the module; whether that found all who hold a code object is proven by
+its reference count, and only where it does not add up is the heap looked through, once for all modules of a change.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
+
+from modctl.agent.engine.live.states import Site
+from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
+from modctl.source.codes import Pair, children, deep_signature, doc_of, kind_flags, signature
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.live.merge import Merger
+    from modctl.agent.engine.live.world import StagedModule
+
+
+class LiveCodes:
+    """The functions of one module that its namespace leads to, and what the plan says their code becomes."""
+
+    def __init__(self, staged: StagedModule) -> None:
+        assert staged.plan is not None
+        self.staged = staged
+        self.functions: dict[int, FunctionType] = {}
+        #: lru_cache wrappers by id of the function inside.
+        self.caches: dict[int, list[Any]] = {}
+        self.classes: dict[str, type] = {}
+        self._seen: set[int] = set()
+        self._pairs: dict[tuple[int, str], list[Pair]] = {}
+        for pair in staged.plan.pairs:
+            self._pairs.setdefault((pair.old.co_firstlineno, pair.old.co_name), []).append(pair)
+        #: Live code to its pair, or None where it is not one that we know.
+        self._known: dict[int, Pair | None] = {}
+        self._keep: list[CodeType] = []
+
+    def collect(self) -> None:
+        """Walks the namespace."""
+        todo: list[Any] = list(self.staged.home.values())
+        home, name = self.staged.home, self.staged.name
+        while todo:
+            value = todo.pop()
+            kind = type(value)
+            if kind is FunctionType:
+                if id(value) in self._seen:
+                    continue
+                self._seen.add(id(value))
+                if value.__globals__ is home:
+                    self.functions[id(value)] = value
+                for cell in value.__closure__ or ():
+                    try:
+                        todo.append(cell.cell_contents)
+                    except ValueError:
+                        continue
+                if "__wrapped__" in value.__dict__:
+                    todo.append(value.__dict__["__wrapped__"])
+            elif kind is LRU_WRAPPER:
+                inner = value.__wrapped__
+                self.caches.setdefault(id(inner), []).append(value)
+                todo.append(inner)
+            elif kind is staticmethod or kind is classmethod or kind is MethodType:
+                todo.append(value.__func__)
+            elif kind is property:
+                todo += [value.fget, value.fset, value.fdel]
+            elif kind is functools.partial or kind is functools.cached_property:
+                todo.append(value.func)
+            elif is_class(value):
+                if id(value) not in self._seen and class_dict(value).get("__module__") == name:
+                    self._seen.add(id(value))
+                    self.classes.setdefault(type.__dict__["__qualname__"].__get__(value), value)
+                    todo += class_dict(value).values()
+            elif kind in CONTAINERS and kind is not bytearray and id(value) not in self._seen and len(value) < 1000:
+                self._seen.add(id(value))
+                todo += [v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)]
+
+    def incomplete(self) -> bool:
+        """Whether some code of the module that changes has holders which the walk did not find."""
+        if not self._pairs:
+            return False
+        holders: dict[int, int] = {}
+        codes: dict[int, CodeType] = {}
+        for function in self.functions.values():
+            code = function.__code__
+            holders[id(code)] = holders.get(id(code), 0) + 1
+            codes[id(code)] = code
+        found = {(code.co_firstlineno, code.co_name) for code in codes.values()}
+        top = {key for key, pairs in self._pairs.items() if any(len(pair.route) == 1 for pair in pairs)}
+        top -= {(c.co_firstlineno, c.co_name) for c in (p.old for ps in self._pairs.values() for p in ps) if not c.co_flags & 1}
+        if top - found:
+            return True  # a function of the module whose object is somewhere else
+        for identity in list(codes):
+            # Held by: our two tables' values, functions; and, for inner functions, the outer one's constants.
+            code = codes[identity]
+            nested = sum(1 for other in codes.values() for _, inner in children(other) if inner is code)
+            if sys.getrefcount(code) > holders[identity] + nested + 3:
+                return True
+            for _, inner in children(code):
+                if id(inner) not in codes and sys.getrefcount(inner) > 3 and inner.co_flags & 1:
+                    return True
+        return False
+
+    def pair_of(self, code: CodeType) -> Pair | None:
+        """What becomes of a live code object; None where it stays."""
+        if id(code) in self._known:
+            return self._known[id(code)]
+        self._keep.append(code)
+        pair = self._find(code)
+        self._known[id(code)] = pair
+        return pair
+
+    def _find(self, code: CodeType) -> Pair | None:
+        assert self.staged.plan is not None
+        candidates = self._pairs.get((code.co_firstlineno, code.co_name))
+        if not candidates or code.co_filename != self.staged.code_filename(code.co_filename):
+            return None
+        for pair in candidates:
+            if pair.old == code:
+                return pair
+        what = deep_signature(code)
+        return next((pair for pair in candidates if deep_signature(pair.old) == what), None)
+
+    def new_code(self, function: FunctionType) -> CodeType:
+        """The code that a clone of a live function runs while staging."""
+        pair = self.pair_of(function.__code__)
+        return function.__code__ if pair is None else pair.new
+
+
+def heap_functions(wanted: dict[int, LiveCodes], notes: list[str]) -> None:
+    """Adds every function of these modules (by id of their namespaces) that lives anywhere on the heap."""
+    if gc.get_freeze_count():
+        gc.unfreeze()  # frozen objects are hidden from every look at the heap
+        notes.append("gc.freeze() was in force and is undone: functions frozen by it would have been missed")
+    for found in gc.get_objects():
+        if type(found) is FunctionType and (codes := wanted.get(id(found.__globals__))) is not None:
+            codes.functions.setdefault(id(found), found)
+
+
+def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
+    """Decides the new code of every live function that no statement has transplanted. Returns qualified names: what they do."""
+    staged = codes.staged
+    changed: dict[str, str] = {}
+    for function in list(codes.functions.values()):
+        if id(function) in merger.transplanted:
+            continue
+        pair = codes.pair_of(function.__code__)
+        if pair is None:
+            continue
+        what = f"{staged.name}.{function.__qualname__}"
+        if signature(pair.old) != signature(pair.new):
+            changed[function.__qualname__] = "changed"
+            merger.caches += codes.caches.get(id(function), [])
+            if kind_flags(pair.old) != kind_flags(pair.new):
+                merger.notes.append(f"{what} is another kind of function now (plain, generator or coroutine)")
+        if function.__code__.co_freevars == pair.new.co_freevars:
+            merger.put("function", function, "__code__", pair.new, what)
+        else:
+            _swap_closure(codes, merger, function, pair.new, what)
+        if doc_of(pair.old) != doc_of(pair.new) and function.__doc__ == doc_of(pair.old):
+            merger.put("function", function, "__doc__", doc_of(pair.new), what)
+    _class_lines(codes, merger)
+    return changed
+
+
+def _swap_closure(codes: LiveCodes, merger: Merger, function: FunctionType, code: CodeType, what: str) -> None:
+    """The new code closes over other variables: a new function takes the place, the old one leads to it."""
+    held = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    owner_name = function.__qualname__.rpartition(".")[0]
+    owner = codes.classes.get(owner_name)
+    cells: list[CellType] = []
+    for name in code.co_freevars:
+        if name in held:
+            cells.append(held[name])
+        elif name == "__class__" and owner is not None:
+            cells.append(CellType(owner))
+        else:
+            merger.stale.append((what, f"its new version uses {name!r} of the function around it, which is gone"))
+            return
+    made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, tuple(cells))
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__, made.__module__ = function.__qualname__, function.__module__
+    made.__doc__ = doc_of(code)
+    made.__annotations__ = function.__annotations__
+    made.__dict__.update(function.__dict__)
+    place = None
+    if owner is not None:
+        place = next((key for key, value in class_dict(owner).items() if value is function), None)
+    site = Site(codes.staged, what)
+    merger.forward(function, made, site)
+    if owner is not None and place is not None:
+        merger.put("type", owner, place, made, what)
+
+
+def _class_lines(codes: LiveCodes, merger: Merger) -> None:
+    """3.13 keeps the line of a class in the class."""
+    if sys.version_info < (3, 13):
+        return
+    assert codes.staged.plan is not None
+    for pair in codes.staged.plan.pairs:
+        owner = codes.classes.get(pair.old.co_qualname)
+        if owner is None or class_dict(owner).get("__firstlineno__", MISSING) != pair.old.co_firstlineno:
+            continue
+        if pair.new.co_firstlineno != pair.old.co_firstlineno:
+            merger.put("type", owner, "__firstlineno__", pair.new.co_firstlineno, f"{pair.old.co_qualname}.__firstlineno__")

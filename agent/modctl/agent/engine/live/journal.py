@@ -1,0 +1,75 @@
+"""Taking a committed change back, later: what was set is set back where it still stands, what the program did since stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from modctl.agent.engine.live.operations import Operation, Step, refill_steps, run_steps
+from modctl.agent.engine.live.values import MAPPINGS, MISSING
+
+
+class Entry(NamedTuple):
+    """One assignment that was made."""
+
+    operation: Operation
+    before: Any
+    after: Any
+
+
+class Journal:
+    """What one commit set. Holds every old object, and lets them go with itself."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        #: What to do after the assignments are taken back: caches, baselines, new modules.
+        self.afterwards: list[Callable[[], None]] = []
+
+    def undo(self) -> tuple[float, list[str]]:
+        """Takes it back in one step. Returns the pause in seconds, and what the program has changed since and keeps.
+
+        Raises:
+            Exception: what an assignment raised; everything is as it was before the undo then.
+        """
+        steps: list[Step] = []
+        back: list[Step] = []
+        kept: list[str] = []
+        for operation, before, after in reversed(self.entries):
+            now = operation.read()
+            if operation.container is not None:
+                wanted = _without(now, before, after)
+                steps += refill_steps(operation.container, wanted)
+                back += refill_steps(operation.container, now)
+            elif now is after or operation.unread:
+                steps += operation.restore(before)
+                back += operation.restore(now) if not operation.unread else operation.steps
+            else:
+                kept.append(operation.what)
+        back.reverse()
+        took_s = run_steps(steps, back)
+        for action in self.afterwards:
+            action()
+        return took_s, kept
+
+
+def _without(now: Any, before: Any, after: Any) -> Any:
+    """The container's contents with the change from `before` to `after` taken back."""
+    kind = type(after)
+    if kind is dict or kind in MAPPINGS:
+        wanted = dict(now)
+        for key, value in after.items():
+            if now.get(key, MISSING) is value:
+                if key in before:
+                    wanted[key] = before[key]
+                else:
+                    wanted.pop(key, None)
+        for key, value in before.items():
+            if key not in after:
+                wanted.setdefault(key, value)
+        return wanted
+    if kind is set:
+        return (now - (after - before)) | (before - after)
+    if len(now) == len(after) and all(a is b for a, b in zip(now, after, strict=True)):
+        return before
+    added = [item for item in now if not any(item is other for other in after)]
+    return [*before, *added]

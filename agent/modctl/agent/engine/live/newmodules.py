@@ -1,0 +1,97 @@
+"""Modules that a change brings into the process: executed in the staged world, kept with the commit, taken out without it."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.machinery
+import sys
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modctl.agent.engine import bootstrap, commit
+from modctl.agent.engine.live.baselines import decode
+from modctl.source.plan import plan_module, read_text
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.live.importing import Importer
+    from modctl.agent.engine.live.rehome import Rehomer
+    from modctl.agent.engine.live.world import World
+    from modctl.source.plan import Text
+
+
+class NewModules:
+    """New modules of one change. `sources`: name to (text, file name, whether it is a package)."""
+
+    def __init__(self, world: World, sources: dict[str, tuple[str, str, bool]]) -> None:
+        self._world = world
+        self._sources = sources
+        self.importer: Importer
+        self.modules: dict[str, ModuleType] = {}
+        self.texts: dict[str, Text] = {}
+        self._given: set[str] = set(sources)
+
+    def execute(self, name: str) -> ModuleType | None:
+        """Executes a module that is not loaded, in the staged world; None where it is none of ours.
+
+        Raises:
+            BaseException: what its code raised; it is taken out again.
+        """
+        found = self._find(name)
+        if found is None:
+            return None
+        spec, source, filename = found
+        text = read_text(source, filename)
+        module: ModuleType = bootstrap.module_from_spec(spec)
+        module.__dict__["__builtins__"] = self.importer.builtins
+        commit.publish_initializing(name, module)
+        self.modules[name] = module
+        self.texts[name] = text
+        plan = plan_module(name, text, text, package=spec.submodule_search_locations is not None)
+        self._world.adopt(name, module, plan)
+        self.importer.skip(self._world.modules[name])
+        try:
+            exec(text.code, module.__dict__)  # noqa: S102 - the source that we were asked to load
+        except BaseException:
+            commit.withdraw(name)
+            self.modules.pop(name, None)
+            self._world.modules.pop(name, None)
+            raise
+        parent, _, tail = name.rpartition(".")
+        owner = self._world.modules.get(parent)
+        if owner is not None:
+            owner.namespace[tail] = module
+            self.importer.bind(owner, tail, module)
+        return module
+
+    def _find(self, name: str) -> tuple[importlib.machinery.ModuleSpec, str, str] | None:
+        parent = sys.modules.get(name.rpartition(".")[0])
+        search = getattr(parent, "__path__", None)
+        spec = bootstrap.find_spec(name, search) if search is not None or "." not in name else None
+        if name in self._given:
+            source, filename, package = self._sources[name]
+            if spec is None:
+                spec = importlib.machinery.ModuleSpec(name, None, origin=filename, is_package=package)
+            return spec, source, filename
+        if spec is None or spec.loader is None or not bootstrap.loads_source_itself(spec.loader):
+            return None
+        path = spec.loader.get_filename(name)  # type: ignore[attr-defined]
+        return spec, decode(spec.loader.get_data(path)), path  # type: ignore[attr-defined]
+
+    def adopt(self, rehome: Rehomer) -> None:
+        """Makes them modules like any other: what they hold of the staged world becomes what that stands for."""
+        for module in self.modules.values():
+            namespace: dict[str, Any] = module.__dict__
+            namespace["__builtins__"] = builtins.__dict__
+            for key, value in list(namespace.items()):
+                if key != "__builtins__":
+                    live = rehome(value)
+                    if live is not value:
+                        namespace[key] = live
+                    if type(value) is FunctionType and value.__globals__ is namespace:
+                        rehome.insides(value)
+
+    def withdraw(self) -> None:
+        """Takes them out of sys.modules."""
+        for name, module in self.modules.items():
+            if sys.modules.get(name) is module:
+                commit.withdraw(name)

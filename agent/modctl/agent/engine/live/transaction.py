@@ -1,0 +1,329 @@
+"""One change of live code, from plans to a commit: stage, diff, commit, verify.
+
+    Transaction(plans) ─▶ stage() ─▶ batch() ─▶ commit() ─▶ Journal
+
+Nothing live is touched before commit(), and commit() is one call into C.
+"""
+
+from __future__ import annotations
+
+import abc
+import linecache
+import sys
+import time
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modctl.agent.engine import bootstrap, commit
+from modctl.agent.engine.live.codesweep import LiveCodes, heap_functions, swap
+from modctl.agent.engine.live.evaluate import Evaluation
+from modctl.agent.engine.live.failures import RefusedError, StagingError
+from modctl.agent.engine.live.forwarders import CannotForwardError, forwarding_code
+from modctl.agent.engine.live.importing import Importer, ancestors
+from modctl.agent.engine.live.journal import Entry, Journal
+from modctl.agent.engine.live.ledger import Ledger
+from modctl.agent.engine.live.merge import Merger
+from modctl.agent.engine.live.newmodules import NewModules
+from modctl.agent.engine.live.rehome import Rehomer
+from modctl.agent.engine.live.report import Report
+from modctl.agent.engine.live.running import Runner
+from modctl.agent.engine.live.states import BEHAVIOUR, VALUE
+from modctl.agent.engine.live.values import MISSING, is_class
+from modctl.agent.engine.live.world import World
+from modctl.agent.engine.threads import Worker
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.live.opaque import Policy
+    from modctl.agent.engine.live.operations import Batch
+    from modctl.source.plan import ModulePlan
+
+LOCK_TIMEOUT_S = 5.0
+
+
+class Transaction:
+    """All that one change needs while it is made.
+
+    Args:
+        plans: of modules that change and of those that may follow them, by name.
+        policy: what the change may do.
+        new_sources: (source, filename, package) of modules that are not loaded yet, which come with the change.
+    """
+
+    def __init__(
+        self, plans: dict[str, ModulePlan], policy: Policy, new_sources: dict[str, tuple[str, str, bool]] | None = None
+    ) -> None:
+        self.plans = plans
+        self.policy = policy
+        self.report = Report()
+        self.world = World()
+        self.merger = Merger(self.world)
+        self.runner = Runner(self.world, self.merger, policy)
+        self.evaluation = Evaluation(self.world, self.runner)
+        self._new = NewModules(self.world, new_sources or {})
+        self._codes: dict[str, LiveCodes] = {}
+        self._ledger: Ledger | None = None
+        self._batch: Batch | None = None
+
+    # -- stage
+
+    def stage(self) -> None:
+        """Runs what has to run, aside, in a thread of its own with a time limit.
+
+        Raises:
+            StagingError: a statement raised, or the time was over. RefusedError: a rule forbids it.
+        """
+        began_s = time.perf_counter()
+        for name, plan in self.plans.items():
+            staged = self.world.add(name, sys.modules[name], plan)
+            self._codes[name] = LiveCodes(staged)
+            self._codes[name].collect()
+        if self._nothing_runs():
+            return
+        for name in ancestors(list(self.plans)):
+            self.world.add(name, sys.modules[name], None)
+        importer = Importer(self.world, self._new.execute, self.evaluation)
+        self._new.importer = importer
+        for staged in list(self.world.modules.values()):
+            self.world.fill(staged, importer.builtins, self._code_of)
+        self._ledger = Ledger(self.world)
+        worker = Worker(self.evaluation.run)
+        done = False
+        try:
+            done = worker.run(self.policy.timeout_s)
+            if not done:
+                worker.stop()
+                raise StagingError("staging", 0, TimeoutError(f"took longer than {self.policy.timeout_s:g} s"))
+            if worker.error is not None:
+                raise worker.error
+        except BaseException:
+            self._ledger.close()
+            self._new.withdraw()
+            raise
+        finally:
+            importer.close()
+        self._ledger.close()
+        self.report.side_effects = self._ledger.side_effects()
+        self.report.staged_ms = (time.perf_counter() - began_s) * 1e3
+        if self.report.side_effects and self.policy.side_effects == "refuse":
+            self._new.withdraw()
+            raise RefusedError(
+                next(iter(self.plans)),
+                "SIDE_EFFECTS",
+                f"running the changed statements had effects that cannot be taken back: {self.report.side_effects[0]}",
+                "Allow them, or restart",
+            )
+
+    def _nothing_runs(self) -> bool:
+        """Whether code is all that differs, and no loaded statement has called any of it to make a value."""
+        return not any(p.comparison.runs for p in self.plans.values()) and not any(
+            b == "other" for p in self.plans.values() for b in p.behaviours.values()
+        )
+
+    def _code_of(self, function: FunctionType) -> Any:
+        codes = self._codes.get(function.__module__)
+        if codes is None or function.__globals__ is not codes.staged.home:
+            for codes in self._codes.values():
+                if codes.staged.home is function.__globals__:
+                    break
+            else:
+                return function.__code__
+        return codes.new_code(function)
+
+    def withdraw(self) -> None:
+        """Gives the change up: modules that are new to the process are taken out again."""
+        self._new.withdraw()
+
+    @property
+    def new_texts(self) -> dict[str, Any]:
+        """Texts of the modules that are new to the process."""
+        return self._new.texts
+
+    # -- diff
+
+    def batch(self) -> Batch:
+        """Everything that is to be assigned."""
+        if self._batch is not None:
+            return self._batch
+        rehome = Rehomer(self.world)
+        for (name, key), value in self.runner.decisions.items():
+            staged = self.world.modules[name]
+            if staged.home is not staged.namespace and value is not staged.home.get(key, MISSING):
+                self.merger.put("item", staged.home, key, value, f"{name}.{key}")
+                self._replaced(staged.home.get(key, MISSING), value)
+        for name, plan in self.plans.items():
+            self._module_itself(name, plan)
+        if self._ledger is not None:
+            self.report.notes += [f"{what} gets other contents" for what in self._ledger.decide(self.merger)]
+        self._swap_codes()
+        self._forward(rehome)
+        self._new.adopt(rehome)
+        self._batch = self.merger.finish(rehome)
+        self._drop_leftovers()
+        self._describe()
+        return self._batch
+
+    def _module_itself(self, name: str, plan: ModulePlan) -> None:
+        staged = self.world.modules[name]
+        home = staged.home
+        for key in plan.comparison.removed:
+            if key not in home or (name, key) in self.runner.decisions or self.policy.keep_removed:
+                continue
+            if isinstance(home[key], ModuleType) and sys.modules.get(f"{name}.{key}") is home[key]:
+                continue  # a submodule: the import system put it there
+            value = None if key == "__doc__" else MISSING
+            self.merger.put("item", home, key, value, f"{name}.{key}")
+            self.merger.removed.append(f"{name}.{key}")
+        notes = staged.namespace.get("__annotations__")
+        gone = {n for s in plan.comparison.old for n in s.annotates} - {n for s in plan.comparison.new for n in s.annotates}
+        if type(home.get("__annotations__")) is dict:
+            wanted = {k: v for k, v in (notes if type(notes) is dict else home["__annotations__"]).items() if k not in gone}
+            if not self.merger.same(home["__annotations__"], wanted):
+                self.merger.put("refill", home["__annotations__"], None, wanted, f"{name}.__annotations__")
+        elif type(notes) is dict and notes:
+            self.merger.put("item", home, "__annotations__", dict(notes), f"{name}.__annotations__")
+
+    def _replaced(self, old: Any, new: Any) -> None:
+        """Names of other modules that are bound to a replaced class or function are led to the new one."""
+        if not (is_class(old) or type(old) is FunctionType) or new is MISSING:
+            return
+        if not any(old is live for live, _ in self.merger.replaced_classes) and not any(
+            old is live for live, _, _ in self.merger.forwards
+        ):
+            return
+        for name, module in list(sys.modules.items()):
+            if type(module) is not ModuleType:
+                continue
+            for key, value in list(module.__dict__.items()):
+                if value is old and (name, key) not in self.runner.decisions:
+                    self.merger.put("item", module.__dict__, key, new, f"{name}.{key}")
+
+    def _swap_codes(self) -> None:
+        changing = {name: codes for name, codes in self._codes.items() if self.plans[name].pairs}
+        if any(codes.incomplete() for codes in changing.values()):
+            heap_functions({id(codes.staged.home): codes for codes in changing.values()}, self.report.notes)
+        for name, codes in changing.items():
+            for qualname in swap(codes, self.merger):
+                top = qualname.partition(".")[0]
+                changed = self.report.module(name).changed
+                if top not in changed and top in codes.staged.home:
+                    changed.append(top)
+
+    def _forward(self, rehome: Rehomer) -> None:
+        for live, target, what in self.merger.forwards:
+            made = rehome(target)
+            try:
+                code = forwarding_code(live, made)
+            except CannotForwardError as error:
+                self.merger.stale.append((what, str(error)))
+                continue
+            self.merger.put("function", live, "__code__", code, what)
+            self.merger.put("function", live, "__defaults__", None, what)
+            self.merger.put("function", live, "__kwdefaults__", None, what)
+            self.merger.put("item", live.__dict__, "__wrapped__", made, f"{what}.__wrapped__")
+
+    def _drop_leftovers(self) -> None:
+        """Classes made only to be compared would show up in `__subclasses__()` until they are collected."""
+        for cls in self.merger.leftover_classes:
+            try:
+                cls.__bases__ = (type("_Dropped", (), {}),)
+            except TypeError:
+                continue  # of another layout: the collector takes it
+
+    def _describe(self) -> None:
+        report, merger = self.report, self.merger
+        for name, plan in self.plans.items():
+            part = report.module(name)
+            part.own = plan.changed
+            part.tier = plan.tier if plan.changed else "NOOP"
+            part.executed = [plan.statements[i].first_line for module, i in self.evaluation.executed if module == name]
+            if part.executed or plan.comparison.removed:
+                part.tier = "PATCH"
+            home = self.world.modules[name].home
+            for key in {n for s in plan.statements for n in s.writes}:
+                state = self.evaluation.final_state(self.world.modules[name], key)
+                if key not in home and (name, key) in self.runner.decisions:
+                    part.added.append(key)
+                elif state in (BEHAVIOUR, VALUE) and key not in part.changed:
+                    part.changed.append(key)
+        for what, bucket in ((merger.removed, "removed"), ([w for w, _ in merger.replaced], "replaced"), ([w for w, _ in merger.kept], "kept")):
+            for place in what:
+                owner = next((n for n in sorted(self.plans, key=len, reverse=True) if place.startswith((f"{n}.", f"{n}:"))), None)
+                if owner is not None:
+                    names = getattr(report.module(owner), bucket)
+                    symbol = place[len(owner) + 1 :].partition(".")[0].partition("[")[0] if bucket != "kept" else place[len(owner) + 1 :]
+                    if bucket == "removed" and "." in place[len(owner) + 1 :]:
+                        continue
+                    if symbol not in names:
+                        names.append(symbol)
+        for part in report.modules.values():
+            part.changed = [n for n in part.changed if n not in part.replaced and n not in part.removed]
+            if not part.own and not (part.executed or part.changed):
+                continue
+        report.modules = {n: p for n, p in report.modules.items() if p.own or p.executed}
+        report.notes += merger.notes
+        report.notes += [f"{what} is replaced: {why}; instances made before go on" for what, why in merger.replaced]
+        report.notes += [f"{what} keeps its value: {why}" for what, why in merger.kept]
+        report.stale += [(what, what.rpartition(".")[2], why) for what, why in merger.stale]
+        report.executed = len(self.evaluation.executed)
+        report.operations = len(self._batch or ())
+
+    # -- commit
+
+    def commit(self) -> Journal:
+        """Makes it so, in one step, under the import locks of the modules.
+
+        Raises:
+            RefusedError: a module is being imported. ConflictError: the program changed something meanwhile.
+            Exception: what an assignment raised; everything is as before.
+        """
+        batch = self.batch()
+        held = bootstrap.ImportsHeld(list(self.plans), [], usable=True)
+        blocker = held.acquire(LOCK_TIMEOUT_S)
+        if blocker:
+            self._new.withdraw()
+            raise RefusedError(blocker, "IN_FLIGHT", "it is being imported by another thread", "Try again")
+        try:
+            for name, staged in self.world.modules.items():
+                if commit.is_initializing(staged.live) and name not in self._new.modules:
+                    raise RefusedError(name, "IN_FLIGHT", "its first import still runs", "Try again")
+                if sys.modules.get(name) is not staged.live:
+                    raise RefusedError(name, "CONFLICT", "its entry was replaced meanwhile", "Look again and repeat")
+            batch.check()
+            entries, took_s = batch.commit()
+        except BaseException:
+            self._new.withdraw()
+            raise
+        finally:
+            held.release()
+        self.report.paused_ms = took_s * 1e3
+        journal = Journal([Entry(*entry) for entry in entries])
+        self._afterwards()
+        journal.afterwards += [self._afterwards, self._new.withdraw]
+        return journal
+
+    def _afterwards(self) -> None:
+        """What is no assignment: caches of changed functions, abstract methods, lines shown in tracebacks."""
+        for cache in self.merger.caches:
+            cache.cache_clear()
+        for cls in self.merger.abstract:
+            for each in [cls, *_subclasses(cls)]:
+                if isinstance(each, abc.ABCMeta):
+                    abc.update_abstractmethods(each)
+        for staged in self.world.modules.values():
+            for value in list(staged.home.values()):
+                if type(value) is FunctionType and "_clear_cache" in value.__dict__ and "registry" in value.__dict__:
+                    value.__dict__["_clear_cache"]()  # functools.singledispatch
+        for plan in self.plans.values():
+            linecache.cache.pop(plan.filename, None)
+
+
+def _subclasses(cls: type) -> list[type]:
+    found: list[type] = []
+    todo = list(type.__subclasses__(cls))
+    while todo:
+        each = todo.pop()
+        found.append(each)
+        todo += type.__subclasses__(each)
+    return found
+
+

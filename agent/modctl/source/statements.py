@@ -1,0 +1,260 @@
+"""A module or class body as a list of statements, each with what it does.
+
+A `Statement` holds only strings, numbers and tuples of them, so that it can travel as JSON (`to_wire`, `from_wire`).
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from .fingerprints import fingerprint, mask
+from .names import Chain, Import, chain_of, names_of
+
+#: Kinds. DEF and CLASS carry a name of their own; COMPOUND is if/for/while/with/try/match.
+DEF, CLASS, IMPORT, ASSIGN, AUGMENT, ANNOTATION, DELETE, EXPRESSION, COMPOUND, DOC, MAIN = (
+    "def", "class", "import", "assign", "augment", "annotation", "delete", "expression", "compound", "doc", "main",
+)  # fmt: skip
+
+#: What the right side of an assignment is. An alias never makes a new object.
+ALIAS, CONSTANT, DISPLAY, LAMBDA, CALL, OTHER = "alias", "constant", "display", "lambda", "call", "other"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a body."""
+
+    index: int
+    kind: str
+    #: What two versions of it are recognised by: the name defined, the names bound, or the text of the target.
+    label: str
+    first_line: int
+    last_line: int
+    text: str
+    mask: str
+    reads: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    calls: tuple[Chain, ...] = ()
+    writes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    stores_into: tuple[str, ...] = ()
+    lazy: tuple[Chain, ...] = ()
+    global_writes: tuple[str, ...] = ()
+    imports: tuple[Import, ...] = ()
+    lazy_imports: tuple[Import, ...] = ()
+    dynamic: tuple[str, ...] = ()
+    #: Of an assignment: what its right side is.
+    value_kind: str = ""
+    #: Of an expression statement that is a method call: the chain called. It may change its object.
+    method_call: Chain = ()
+    #: Of `a.b.c = value`: the chain stored to, when the statement does nothing else.
+    attribute_store: Chain = ()
+    #: Of a def: (parameter, fingerprint of its default, names that the default reads).
+    defaults: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    decorated: bool = False
+    #: Of a class: the fingerprint of everything but its body, what its bases are, and its body.
+    header: str = ""
+    bases: tuple[Chain, ...] = ()
+    has_keywords: bool = False
+    generic: bool = False
+    body: tuple[Statement, ...] = ()
+    #: Annotated names that it adds to the scope's __annotations__.
+    annotates: tuple[str, ...] = ()
+
+    @property
+    def touches(self) -> frozenset[str]:
+        """Names whose binding or object it changes."""
+        roots = set(self.writes) | set(self.stores_into)
+        if self.method_call:
+            roots.add(self.method_call[0])
+        return frozenset(roots)
+
+    @property
+    def builds_on(self) -> frozenset[str]:
+        """Names that it changes starting from what they were: `X += 1`, `L.append(1)`, `f = d(f)`, `del t`."""
+        found = {name for name in self.touches if name in self.reads or name not in self.writes or name in self.deletes}
+        if self.kind == COMPOUND:
+            found |= set(self.writes)
+        if self.kind == IMPORT:
+            found -= set(self.writes)
+        return frozenset(found)
+
+    def to_wire(self) -> list[Any]:
+        """JSON-able; the order of the fields is the format."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_wire(cls, wire: list[Any]) -> Statement:
+        """What to_wire made."""
+        return _statement(_tuples(wire))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _statement(fields: tuple[Any, ...]) -> Statement:
+    made = Statement(*fields)
+    return replace(
+        made,
+        imports=tuple(Import(*item) for item in made.imports),
+        lazy_imports=tuple(Import(*item) for item in made.lazy_imports),
+        body=tuple(_statement(item) if isinstance(item, tuple) else item for item in made.body),
+    )
+
+
+def statements_of(body: list[ast.stmt], *, lazy_annotations: bool, has_doc: bool = True) -> tuple[Statement, ...]:
+    """The statements of a module's or class's body, in order."""
+    found: list[Statement] = []
+    for index, node in enumerate(body):
+        is_doc = has_doc and index == 0 and isinstance(node, ast.Expr) and _is_text(node.value)
+        found.append(_read(index, node, lazy_annotations, is_doc))
+    return tuple(found)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> Statement:
+    if _is_main_guard(node):
+        # Never runs in a module that is imported, and no other is ever changed.
+        return Statement(index, MAIN, "__main__", node.lineno, node.end_lineno or node.lineno, "main", "main")
+    names = names_of(node, lazy_annotations=lazy_annotations)
+    if is_doc:
+        names.writes.add("__doc__")
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    common = Statement(
+        index=index,
+        kind=DOC if is_doc else _kind(node),
+        label="__doc__" if is_doc else _label(node, names.writes),
+        first_line=min([node.lineno, *(decorator.lineno for decorator in decorators)]),
+        last_line=node.end_lineno or node.lineno,
+        text=fingerprint(node),
+        mask=mask(node),
+        reads=tuple(sorted(names.reads)),
+        bare=tuple(sorted(names.bare)),
+        chains=tuple(sorted(names.chains)),
+        calls=tuple(sorted(names.calls)),
+        writes=tuple(sorted(names.writes)),
+        deletes=tuple(sorted(names.deletes)),
+        stores_into=tuple(sorted(names.stores_into)),
+        lazy=tuple(sorted(names.lazy)),
+        global_writes=tuple(sorted(names.global_writes)),
+        imports=tuple(names.imports),
+        lazy_imports=tuple(names.lazy_imports),
+        dynamic=tuple(sorted(names.dynamic)),
+        decorated=bool(decorators),
+        annotates=_annotated(node),
+    )
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return replace(common, defaults=_defaults(node, lazy_annotations))
+    if isinstance(node, ast.ClassDef):
+        return replace(common, **_class_facts(node, lazy_annotations))
+    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        return replace(common, value_kind=_value_kind(node.value), attribute_store=_attribute_store(node))
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        chain = chain_of(node.value.func)
+        if chain is not None and len(chain) > 1:
+            return replace(common, method_call=chain)
+    return common
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    """Whether it is `if __name__ == "__main__":` without an else."""
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+        and isinstance(node.test.comparators[0], ast.Constant)
+        and node.test.comparators[0].value == "__main__"
+    )
+
+
+def _kind(node: ast.stmt) -> str:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return DEF
+    if isinstance(node, ast.ClassDef):
+        return CLASS
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return IMPORT
+    if isinstance(node, ast.Assign):
+        return ASSIGN
+    if isinstance(node, ast.AnnAssign):
+        return ASSIGN if node.value is not None else ANNOTATION
+    if isinstance(node, ast.AugAssign):
+        return AUGMENT
+    if isinstance(node, ast.Delete):
+        return DELETE
+    if type(node).__name__ == "TypeAlias":
+        return ASSIGN
+    return EXPRESSION if isinstance(node, (ast.Expr, ast.Pass, ast.Assert, ast.Global)) else COMPOUND
+
+
+def _label(node: ast.stmt, writes: set[str]) -> str:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name
+    if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return " = ".join(ast.unparse(target) for target in targets)
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return "import"
+    return ", ".join(sorted(writes))
+
+
+def _annotated(node: ast.stmt) -> tuple[str, ...]:
+    """Names that an annotated assignment notes in __annotations__."""
+    if isinstance(node, ast.AnnAssign) and node.simple and isinstance(node.target, ast.Name):
+        return (node.target.id,)
+    inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler))]
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return ()
+    return tuple(sorted({name for child in inner if isinstance(child, ast.stmt) for name in _annotated(child)}))
+
+
+def _value_kind(node: ast.expr) -> str:
+    if chain_of(node) is not None:
+        return ALIAS
+    if isinstance(node, ast.Constant):
+        return CONSTANT
+    if isinstance(node, (ast.List, ast.Tuple, ast.Dict, ast.Set)):
+        return DISPLAY
+    if isinstance(node, ast.Lambda):
+        return LAMBDA
+    return CALL if isinstance(node, ast.Call) else OTHER
+
+
+def _attribute_store(node: ast.Assign | ast.AnnAssign) -> Chain:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if len(targets) != 1 or not isinstance(targets[0], ast.Attribute):
+        return ()
+    return chain_of(targets[0]) or ()
+
+
+def _defaults(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, lazy_annotations: bool
+) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    positional = [*node.args.posonlyargs, *node.args.args]
+    pairs = [*zip(positional[len(positional) - len(node.args.defaults) :], node.args.defaults)]
+    pairs += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults) if d is not None]
+    found = []
+    for argument, default in pairs:
+        reads = names_of(ast.Expr(default), lazy_annotations=lazy_annotations).reads
+        found.append((argument.arg, fingerprint(default), tuple(sorted(reads))))
+    return tuple(found)
+
+
+def _class_facts(node: ast.ClassDef, lazy_annotations: bool) -> dict[str, Any]:
+    type_parameters = getattr(node, "type_params", [])
+    header = [fingerprint(part) for part in [*node.bases, *node.keywords, *node.decorator_list, *type_parameters]]
+    return {
+        "header": "/".join(header),
+        "bases": tuple(chain_of(base) or () for base in node.bases),
+        "has_keywords": bool(node.keywords),
+        "generic": bool(type_parameters),
+        "body": statements_of(node.body, lazy_annotations=lazy_annotations),
+    }

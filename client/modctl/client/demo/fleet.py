@@ -104,10 +104,12 @@ class DemoFleet:
 
     def _end_gateways(self) -> None:
         """A gateway whose processes have gone leaves at once when told to; by itself it would wait for another one."""
+        pids: list[int] = []
         for info in self.state_dir.glob("*/gateway.json"):
             with contextlib.suppress(OSError, ValueError, KeyError):  # it has left by itself meanwhile
-                os.kill(int(json.loads(info.read_text())["pid"]), signal.SIGTERM)
-        until(lambda: not any(self.state_dir.glob("*/gateway.json")), within_s=10.0)
+                pids.append(int(json.loads(info.read_text())["pid"]))
+                os.kill(pids[-1], signal.SIGTERM)
+        until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), within_s=10.0)
 
     def processes(self) -> dict[str, int]:
         """Service name to how many of its processes modctl finds."""

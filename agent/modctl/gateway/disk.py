@@ -1,11 +1,11 @@
 """What the files of thousands of modules are now, without asking for each of them in each call.
 
-A stat costs microseconds, a listing asks for thousands. So the folders of the files are watched (inotify), and a file
-of which nothing was heard since its last stat is what it was. The events of all that happened before a call are there
-when it begins: what it says is true. Where that is not sure, the file is asked for: it is a link, or has another name
-(events come by the name that was used), is mounted by itself, or its file system is one whose files others change
-behind the kernel's back. A folder's own name is looked up in each call: it may lead elsewhere by now
-(`current -> release-5`).
+A stat costs microseconds, a listing asks for thousands. So files and their folders are watched (inotify), and a file of
+which nothing was heard since its last stat is what it was: the file's own watch hears of its content, by whatever name
+it is written, the folder's hears of the name that comes to stand for another file. The events of all that happened
+before a call are there when it begins: what it says is true. Where that is not sure, the file is asked for: it is a
+link, is mounted by itself, or its file system is one whose files others change behind the kernel's back. A folder's own
+name is looked up in each call: it may lead elsewhere by now (`current -> release-5`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from modctl.gateway.states import GONE, HIDDEN, Stamp, stamp_of
 
 _log = logging.getLogger(__name__)
 
-MAX_FOLDERS: Final = 4_096
+#: Folders and files together; the kernel has a limit for each user besides.
+MAX_WATCHES: Final = 60_000
 #: File systems on which nobody but this machine's kernel changes files.
 _LOCAL: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "squashfs", "erofs"})
 
@@ -33,9 +34,10 @@ class Folder:
     Attributes:
         version: another number whenever something may have happened in it.
         stamps: of its files by name, true at that version.
+        watches: the files' own, by name.
     """
 
-    __slots__ = ("device", "inode", "seen_in", "stamps", "trusted", "version", "watch")
+    __slots__ = ("device", "inode", "seen_in", "stamps", "trusted", "version", "watch", "watches")
 
     def __init__(self, device: int, inode: int, watch: int) -> None:
         self.device = device
@@ -44,6 +46,7 @@ class Folder:
         self.trusted = watch >= 0
         self.version = 0
         self.stamps: dict[str, Stamp] = {}
+        self.watches: dict[str, int] = {}
         self.seen_in = -1
 
 
@@ -53,7 +56,8 @@ class Disk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folders: dict[str, Folder] = {}
-        self._by_watch: dict[int, list[Folder]] = {}
+        #: Watch to whom it concerns: a folder and a name in it, no name where it is the folder's own.
+        self._concerned: dict[int, set[tuple[Folder, str]]] = {}
         self._numbers = itertools.count(1)
         self._mounts = b""
         self._mount_points: frozenset[str] = frozenset()
@@ -100,6 +104,22 @@ class Disk:
             folder.seen_in = look_number
             return folder if folder.trusted else None
 
+    def watch(self, folder: Folder, name: str, origin: str) -> bool:
+        """Watches a file of the folder; whether it could be."""
+        with self._lock:
+            if self._inotify is None or not folder.trusted or len(self._concerned) >= MAX_WATCHES:
+                return False
+            try:
+                watch = self._inotify.watch_file(origin)
+            except (OSError, ValueError):
+                return False
+            before = folder.watches.get(name)
+            if before is not None and before != watch:
+                self._unwatch(before, folder, name)
+            folder.watches[name] = watch
+            self._concerned.setdefault(watch, set()).add((folder, name))
+            return True
+
     def remember(self, folder: Folder, name: str, version: int, stamp: Stamp) -> bool:
         """Keeps a stamp that was taken while the folder had that version; whether it could be kept."""
         with self._lock:
@@ -117,7 +137,7 @@ class Disk:
         before = self._folders.pop(place, None)
         if before is not None:
             self._forget(before)
-        if len(self._folders) >= MAX_FOLDERS:
+        if len(self._concerned) >= MAX_WATCHES:
             return None
         try:
             fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -133,7 +153,7 @@ class Disk:
         folder = self._folders[place] = Folder(found.st_dev, found.st_ino, watch)
         folder.version = next(self._numbers)
         if watch >= 0:
-            self._by_watch.setdefault(watch, []).append(folder)
+            self._concerned.setdefault(watch, set()).add((folder, ""))
         return folder
 
     def _hear(self) -> None:
@@ -144,15 +164,19 @@ class Disk:
             if event.mask & inotify.Q_OVERFLOW:
                 self._forget_all()
                 break
-            for folder in self._by_watch.get(event.watch, ()):
+            for folder, name in self._concerned.get(event.watch, ()):
                 folder.version = next(self._numbers)
-                folder.stamps.pop(event.name, None)
-                if not event.name:
+                if name or event.name:
+                    folder.stamps.pop(name or event.name, None)
+                else:
                     folder.stamps.clear()
             if event.mask & inotify.IGNORED:
-                for folder in self._by_watch.pop(event.watch, ()):
-                    folder.trusted = False
-                    folder.device = folder.inode = -1  # the next who asks watches it anew
+                for folder, name in self._concerned.pop(event.watch, ()):
+                    if not name:
+                        folder.trusted = False
+                        folder.device = folder.inode = -1  # the next who asks watches it anew
+                    elif folder.watches.get(name) == event.watch:  # and not yet another file's
+                        del folder.watches[name]
         self._read_mounts()
 
     def _read_mounts(self) -> None:
@@ -182,13 +206,20 @@ class Disk:
         folder.trusted = False
         folder.version = next(self._numbers)
         folder.stamps.clear()
-        sharing = self._by_watch.get(folder.watch)
-        if sharing is not None and folder in sharing:
-            sharing.remove(folder)
-            if not sharing:
-                del self._by_watch[folder.watch]
-                if self._inotify is not None:
-                    self._inotify.unwatch(folder.watch)
+        self._unwatch(folder.watch, folder, "")
+        for name, watch in folder.watches.items():
+            self._unwatch(watch, folder, name)
+        folder.watches.clear()
+
+    def _unwatch(self, watch: int, folder: Folder, name: str) -> None:
+        concerned = self._concerned.get(watch)
+        if concerned is None:
+            return
+        concerned.discard((folder, name))
+        if not concerned:
+            del self._concerned[watch]
+            if self._inotify is not None:
+                self._inotify.unwatch(watch)
 
     def _forget_all(self) -> None:
         for folder in self._folders.values():
@@ -222,19 +253,15 @@ class Look:
         if kept is not None:
             return kept
         version = folder.version
+        if self._disk.is_mount_point(origin) or not self._disk.watch(folder, name, origin):
+            return self._ask(origin)
         try:
             found_file = os.lstat(origin)
         except FileNotFoundError:
             return GONE
         except (OSError, ValueError):
             return HIDDEN
-        alone = (
-            stat.S_ISREG(found_file.st_mode)
-            and found_file.st_nlink == 1
-            and found_file.st_dev == folder.device
-            and not self._disk.is_mount_point(origin)
-        )
-        if not alone:
+        if not stat.S_ISREG(found_file.st_mode) or found_file.st_dev != folder.device:
             return self._ask(origin)
         stamp = Stamp(found_file.st_mtime_ns, found_file.st_size, found_file.st_ino)
         self._disk.remember(folder, name, version, stamp)

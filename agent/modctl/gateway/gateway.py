@@ -172,6 +172,7 @@ class Gateway:
     def hello_received(self, connection: AgentConnection, hello: dict[str, Any]) -> None:
         """Takes a process in, serves what it asks for, then welcomes it."""
         process = self._presence.join(connection, hello)
+        self._security.joined(process)
         self._spawn(self._welcome(process))
 
     def update_received(self, connection: AgentConnection, update: dict[str, Any]) -> None:

@@ -20,15 +20,18 @@ UNMOUNT: Final = 0x2000
 Q_OVERFLOW: Final = 0x4000
 IGNORED: Final = 0x8000
 ONLYDIR: Final = 0x1000000
+DONT_FOLLOW: Final = 0x2000000
 TOUCHED: Final = (
     MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR
 )
+#: What may make a file another one, whatever name it is reached by.
+TOUCHED_FILE: Final = MODIFY | ATTRIB | CLOSE_WRITE | DELETE_SELF | MOVE_SELF | DONT_FOLLOW
 _EVENT: Final = struct.Struct("iIII")
 _READ_BYTES: Final = 256 * 1024
 
 
 class Event(NamedTuple):
-    """Something happened in a watched folder; name is empty where it happened to the folder itself."""
+    """Something happened; name says to what in a watched folder, and is empty where it happened to itself."""
 
     watch: int
     mask: int
@@ -64,6 +67,18 @@ class Inotify:
             OSError: there are too many watches, or it is no folder.
         """
         watch: int = self._add(self._fd, b"/proc/self/fd/%d" % folder_fd, TOUCHED)
+        if watch < 0:
+            raise _failure()
+        return watch
+
+    def watch_file(self, place: str) -> int:
+        """Watches a file, or a link itself, by whatever name it is changed. Returns the watch's number.
+
+        Raises:
+            OSError: there are too many watches, or no such file.
+            ValueError: it is no name of a file.
+        """
+        watch: int = self._add(self._fd, os.fsencode(place), TOUCHED_FILE)
         if watch < 0:
             raise _failure()
         return watch

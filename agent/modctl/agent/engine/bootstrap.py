@@ -216,7 +216,8 @@ def invalidate_caches() -> None:
     if hasattr(_bootstrap_external._NamespacePath, "_epoch"):
         _bootstrap_external._NamespacePath._epoch += 1
     if (metadata := sys.modules.get("importlib.metadata")) is not None:
-        metadata.MetadataPathFinder.invalidate_caches()
+        # On an instance: before 3.13 it is a plain method that calls its argument `cls`.
+        metadata.MetadataPathFinder().invalidate_caches()
 
 
 def absolute_name(name: str, namespace: Any, level: int) -> str:

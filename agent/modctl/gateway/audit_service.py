@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modctl.gateway.errors import CallFailure
+from modctl.gateway.guard import policy_of
 from modctl.gateway.rpc import Call, Method
 from modctl.v1 import agent_service_pb2
 
@@ -38,7 +39,7 @@ class AuditService:
 
     async def list_audit(self, call: Call, request: agent_service_pb2.ListAuditRequest) -> None:
         """The newest records, newest first."""
-        places = [str(process.hello.get("policy") or "") for process in self._presence.all()]
+        places = [policy_of(process) for process in self._presence.all()]
         audits = tuple(dict.fromkeys(policy.audit for policy in self._policies.of(places))) or None
         try:
             found = await self._trails.newest(audits, request.limit or DEFAULT_RECORDS, MAX_BYTES)

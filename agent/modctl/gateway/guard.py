@@ -98,7 +98,7 @@ class Guard:
                 about = call.chosen().processes
             except CallFailure as failure:
                 no_target = failure  # told after the decision: who may nothing learns nothing of who is here
-        policies = self._policies.of(_policy_of(one) for one in (about or self._presence.all()))
+        policies = self._policies.of(policy_of(one) for one in (about or self._presence.all()))
         changing = any(one.verb in verbs.CHANGES for one in asked)
         attempt = Attempt(self._trails, caller, method, asked, request, about, policies) if changing else None
         try:
@@ -224,7 +224,8 @@ class Guard:
         return count
 
 
-def _policy_of(process: ConnectedProcess) -> str:
+def policy_of(process: ConnectedProcess) -> str:
+    """The policy file that a process names; empty where it names none."""
     place = process.hello.get("policy")
     return place if isinstance(place, str) else ""
 

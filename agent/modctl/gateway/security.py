@@ -12,7 +12,7 @@ from modctl.gateway.audit.records import Place
 from modctl.gateway.changes import encoded
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.freezer import Freezer
-from modctl.gateway.guard import Guard
+from modctl.gateway.guard import Guard, policy_of
 from modctl.gateway.policy.files import Policies
 from modctl.gateway.trails import Trails
 
@@ -45,6 +45,10 @@ class Security:
         frost = self.freezer.look()
         frozen = [f"frozen: {frost}; remove the file to thaw"] if frost else []
         return [*frozen, *self.policies.problems(), *self.trails.problems()]
+
+    def joined(self, process: ConnectedProcess) -> None:
+        """Reads the policy that a process names: what it says now holds, should it be broken later."""
+        self.policies.of([policy_of(process)])
 
     async def keep_frost(self) -> None:
         """Tells processes what the files say, so that they refuse what does not come through the gateway as well."""

@@ -90,7 +90,8 @@ def parse(text: str, origin: str) -> Policy:
         document = load(text)
     except ValueError as error:
         found = _LINE_IN_MESSAGE.search(str(error))
-        raise PolicyError(origin, [Problem(int(found[1]) if found else 0, "", f"no TOML: {error}")]) from None
+        line = int(found[1]) if found else text.count("\n") + 1 if "end of document" in str(error) else 0
+        raise PolicyError(origin, [Problem(line, "", f"no TOML: {error}")]) from None
     problems: list[Problem] = []
     policy = _policy(Table(document, (), lines.find(text), problems), origin)
     if problems:

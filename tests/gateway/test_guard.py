@@ -447,3 +447,34 @@ def test_an_error_of_a_process_is_on_record(api: Stubs, agent: Agents, instance_
     told = trail(instance_dir)[-1]
     assert told["outcome"] == "REFUSED"
     assert "BUSY" in told["results"][0]["why"]
+
+
+def test_connections_beyond_the_limit_are_hung_up_on_and_those_within_go_on(
+    api: Stubs, agent: Agents, short_dir: Path
+) -> None:
+    import socket
+
+    place = policy(short_dir, "[limits]\nconnections = 4")
+    agent(policy=place, listen=["127.0.0.1:0"])
+    address = until(lambda: [one for one in _addresses(api) if one.startswith("127.")])[0]
+    port = int(address.rpartition(":")[2])
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+    for one in sockets:
+        one.sendall(preface)
+        one.settimeout(5)
+    answered = [_heard(one) for one in sockets]
+    for one in sockets:
+        one.close()
+    assert answered == [True] * 4 + [False] * 4
+
+
+def _addresses(api: Stubs) -> list[str]:
+    return list(api.agents.GetAgent(agent_service_pb2.GetAgentRequest()).addresses)
+
+
+def _heard(connection: Any) -> bool:
+    try:
+        return bool(connection.recv(100))
+    except OSError:
+        return False

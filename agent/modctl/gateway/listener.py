@@ -12,6 +12,8 @@ from modctl.gateway import tls, tokens
 from modctl.gateway.addresses import Address, address_of, check_free
 from modctl.gateway.errors import CallFailure, ListenError
 from modctl.gateway.policy.callers import Caller, Kind
+from modctl.gateway.policy.files import PolicyFile
+from modctl.gateway.policy.model import DEFAULT
 
 if TYPE_CHECKING:
     from modctl.gateway.rpc import Endpoint
@@ -54,6 +56,8 @@ class Listener:
         self._server: grpc.aio.Server | None = None
         self.address = ""
         self.insecure = False
+        #: Connections at once, more are hung up on; 0 is no limit. An old grpcio knows no such limit.
+        self.max_connections = 0
 
     async def start(self) -> None:
         """Serves from now on.
@@ -62,6 +66,8 @@ class Listener:
             ListenError: the address cannot be bound.
         """
         options = _COMMON if self._bound.startswith("unix:") else (*_COMMON, *_TCP)
+        if self.max_connections:
+            options = (*options, ("grpc.max_allowed_incoming_connections", self.max_connections))
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_GRPC_CALLS)
         server.add_generic_rpc_handlers(self._endpoint.handlers(self))
         self._endpoint.add_reflection(self, server)
@@ -248,6 +254,7 @@ class Demand:
         self.files = tls.files_from(hello.get("tls"))
         self.token_file = str(hello.get("token_file") or "")
         self.insecure = hello.get("insecure") is True
+        self.policy = str(hello.get("policy") or "")
 
     @property
     def terms(self) -> tuple[object, ...]:
@@ -282,7 +289,12 @@ class Demand:
                 raise ListenError(spec, "anybody on the network could change this service's code", cure)
             wanted = tokens.automatic(base)
         certificates = tls.Certificates(self.files, spec) if self.files else None
-        return NetworkListener(self.address, endpoint, certificates, wanted, client_certificates=client_certificates)
+        listener = NetworkListener(
+            self.address, endpoint, certificates, wanted, client_certificates=client_certificates
+        )
+        policy = PolicyFile(self.policy).look() if self.policy else DEFAULT
+        listener.max_connections = policy.limits.connections
+        return listener
 
 
 async def open_demand(demand: Demand, endpoint: Endpoint, base: str) -> NetworkListener:

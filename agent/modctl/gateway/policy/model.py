@@ -95,8 +95,8 @@ class Limits:
     modules: int = 1000
     #: Calls at once, all callers together.
     concurrent_calls: int = 64
-    #: Network connections at once, all addresses together; 0 is no limit but the system's.
-    connections: int = 512
+    #: Connections at once to one network address; 0 is no limit but the system's. Taken when the address is opened.
+    connections: int = 2048
     #: Change requests per minute of one identity, dry runs not counted; 0 is no limit.
     changes_per_minute: float = 0.0
     #: How many may come at once before the rate counts.

@@ -14,18 +14,17 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.agent.afterwards import Place, raise_soon, soon
-from modctl.agent.log import ERROR, WARNING, log
-from modctl.agent.primitives import allocate_lock, get_ident, hold_signals, on_main_thread, set_signal_mask
+from modctl.agent.log import ERROR, INFO, WARNING, log
+from modctl.agent.primitives import allocate_lock, get_ident, on_main_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modctl.agent.holding import SignalHold
     from modctl.agent.runtime import Runtime
 
 #: How long a fork waits for the agent at most.
 BOUND_S: Final = 1.0
-_COUNTS_LATE: Final = sys.version_info >= (3, 13)
 
 
 class Forks:
@@ -34,6 +33,8 @@ class Forks:
     def __init__(self) -> None:
         self._current: Runtime | None = None
         self._registered = False
+        self._hold: SignalHold | None = None
+        self._holdable = True
         self._reset()
 
     def _reset(self) -> None:
@@ -42,10 +43,6 @@ class Forks:
         self._forking: set[int] = set()
         self._quiesced: Runtime | None = None
         self._paused: Runtime | None = None
-        #: The main thread's signal mask before its fork began, where it forks, and what its handlers have raised.
-        self._mask: set[int] | None = None
-        self._raised: list[BaseException] = []
-        self._place = Place(None)
 
     def follow(self, runtime: Runtime | None) -> None:
         """From now on forks concern this one; None: nobody."""
@@ -61,9 +58,7 @@ class Forks:
         if runtime is None or runtime.pid != os.getpid():
             return
         if on_main_thread():
-            # The host's signal handlers must not run inside the hooks, where what they raise would be lost.
-            self._mask, self._raised = hold_signals()
-            self._place = Place(sys._getframe(1))
+            self._hold_signals()
         with self._lock:
             first = not self._forking
             self._forking.add(get_ident())
@@ -84,39 +79,23 @@ class Forks:
             last = not self._forking
         if last and (self._quiesced is not None or self._paused is not None):
             _guarded(self._go_on, "go on after a fork")
-        self._let_signals()
+        self._arm_release()
 
     def _go_on(self) -> None:
         quiesced, self._quiesced = self._quiesced, None
         if quiesced is not None:
             quiesced.engine.resume()
-        # Python 3.13 counts threads after this hook and would warn of ours, where it is the only one besides.
-        if (
-            _COUNTS_LATE
-            and "uwsgi" not in sys.modules
-            and on_main_thread()
-            and _threads() == 1
-            and soon(self._resume, self._place)
-        ):
-            return
-        self._resume()
-
-    def _resume(self) -> None:
-        if self._forking:
-            return  # already in the next fork, whose end will do it
         paused, self._paused = self._paused, None
-        if paused is not None and paused.pid == os.getpid():
+        if paused is not None:
             paused.resume()
 
     def _in_child(self) -> None:
-        signals = self._mask, self._raised, self._place
         self._reset()
-        self._mask, self._raised, self._place = signals
         runtime = self._current
         # Maybe called a second time: uWSGI has hooks of its own.
         if runtime is not None and runtime.pid != os.getpid():
             _guarded(lambda: self._start_in_child(runtime), "start in a forked child")
-        self._let_signals()
+        self._arm_release()
 
     def _start_in_child(self, runtime: Runtime) -> None:
         if runtime.settings.gateway == "thread":
@@ -125,21 +104,22 @@ class Forks:
         else:
             runtime.reborn()
 
-    def _let_signals(self) -> None:
-        """The last of a fork: the host's handlers run again, and what they raise rises after the fork."""
-        if not on_main_thread():
-            return
-        raised, self._raised = self._raised, []
-        mask, self._mask = self._mask, None
-        try:
-            if mask is not None:
-                set_signal_mask(mask)
-        except BaseException as error:  # noqa: BLE001 - handed on below
-            raised.append(error)
-        place, self._place = self._place, Place(None)
-        for lost in raised:
-            if not raise_soon(lost, place):
-                log(ERROR, "what a signal handler raised during a fork is lost", error=lost)
+    def _hold_signals(self) -> None:
+        if self._hold is None and self._holdable:
+            self._holdable = False
+            try:
+                # Here and not earlier: ctypes costs a service that never forks half a MiB.
+                from modctl.agent.holding import SignalHold
+
+                self._hold = SignalHold()
+            except (ImportError, AttributeError, OSError) as error:
+                log(INFO, "signals cannot be held during forks: %r", error)
+        if self._hold is not None:
+            self._hold.hold()
+
+    def _arm_release(self) -> None:
+        if self._hold is not None:
+            self._hold.arm(main_thread=on_main_thread())
 
 
 def _guarded(work: Callable[[], object], purpose: str) -> None:
@@ -148,13 +128,6 @@ def _guarded(work: Callable[[], object], purpose: str) -> None:
         work()
     except Exception as error:  # noqa: BLE001 - Python would print it
         log(ERROR, "the agent could not %s", purpose, error=error)
-
-
-def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 0
 
 
 def _chain_uwsgi(uwsgi: Any, hook: Callable[[], None]) -> None:

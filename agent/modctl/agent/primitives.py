@@ -40,8 +40,9 @@ _signal: Any = __import__("_signal")
 KILL: int = int(_signal.SIGKILL)
 STOP: int = int(_signal.SIGSTOP)
 _sigmask: Callable[[int, object], set[int]] = _signal.pthread_sigmask
-_SIG_BLOCK: int = int(_signal.SIG_BLOCK)
-_FAULTS: set[int] = {int(getattr(_signal, name)) for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")}
+SIG_BLOCK: int = int(_signal.SIG_BLOCK)
+SIG_SETMASK: int = int(_signal.SIG_SETMASK)
+FAULTS: set[int] = {int(getattr(_signal, name)) for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")}
 
 
 def all_signals() -> set[int]:
@@ -49,32 +50,12 @@ def all_signals() -> set[int]:
     return {int(number) for number in _signal.valid_signals()}
 
 
-_HELD: set[int] = all_signals() - _FAULTS
+_HELD: set[int] = all_signals() - FAULTS
 
 
 def set_signal_mask(numbers: set[int]) -> None:
     """Makes the calling thread block these signals and no others."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, numbers)
-
-
-def hold_signals() -> tuple[set[int] | None, list[BaseException]]:
-    """Blocks all but the signals of faults in the calling thread.
-
-    Returns:
-        What it blocked before, None where that could not be learnt; and what the host's handlers have raised meanwhile,
-        for they run inside the very calls that block.
-    """
-    before: set[int] | None = None
-    raised: list[BaseException] = []
-    for _ in range(4):
-        try:
-            if before is None:
-                before = _sigmask(_SIG_BLOCK, ())
-            _sigmask(_SIG_BLOCK, _HELD)
-            break
-        except BaseException as error:  # noqa: BLE001 - the host's own, handed on by the caller
-            raised.append(error)
-    return before, raised
+    _sigmask(SIG_SETMASK, numbers)
 
 
 def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
@@ -84,14 +65,12 @@ def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -
         RuntimeError: the system gives no thread.
         whatever the host's handler of a signal raises that comes just now; the thread is started then.
     """
-    before, raised = hold_signals()
+    before = _sigmask(SIG_BLOCK, ())
     try:
+        _sigmask(SIG_BLOCK, _HELD)
         start_new_thread(work, arguments)
     finally:
-        if before is not None:
-            set_signal_mask(before)
-    if raised:
-        raise raised[0]
+        _sigmask(SIG_SETMASK, before)
 
 
 def on_main_thread() -> bool:

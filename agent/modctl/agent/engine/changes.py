@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, lines, patching, table
@@ -31,6 +30,11 @@ if TYPE_CHECKING:
 
 #: How long a commit waits for imports in flight of the entries of concern.
 COMMIT_TIMEOUT_S: Final = 5.0
+#: When a change whose time is over could not be taken back because of an import in flight, it is tried again after
+#: this.
+RETRY_S: Final = 0.5
+#: Who takes back what has a time to live.
+TTL_IDENTITY: Final = "modctl (ttl)"
 
 
 class Changes:
@@ -147,7 +151,15 @@ class Changes:
         }
 
     def take_back(
-        self, plan: UndoPlan, identity: str, reason: str, request_id: str, *, dry_run: bool = False, whole: bool = True
+        self,
+        plan: UndoPlan,
+        identity: str,
+        reason: str,
+        request_id: str,
+        *,
+        dry_run: bool = False,
+        whole: bool = True,
+        timeout_s: float = COMMIT_TIMEOUT_S,
     ) -> dict[str, Any]:
         """Commits what an undo has planned.
 
@@ -158,6 +170,7 @@ class Changes:
             request_id: the request's.
             dry_run: only say what would be done.
             whole: whether the revision is taken back as a whole, so that it no longer stands.
+            timeout_s: how long to wait for imports in flight.
         """
         if plan.refusals or plan.revision is None:
             return refused(plan.refusals)
@@ -170,7 +183,7 @@ class Changes:
             message = f"revision {plan.revision.number} would be taken back"
             return {"outcome": "OUTCOME_PLANNED", "modules": changes, "message": message}
         try:
-            paused_ms = self._commit(plan.writes)
+            paused_ms = self._commit(plan.writes, timeout_s)
         except CommitRefusedError as error:
             reason_of = "IN_FLIGHT" if error.reason == "IN_FLIGHT" else "NOT_UNDOABLE"
             return refused([Refusal(error.name, ACTION_RESTORE, reason_of, "commit", str(error))])
@@ -191,19 +204,33 @@ class Changes:
             "message": f"revision {plan.revision.number} is taken back",
         }
 
-    def expire(self, revision: Revision, operations: frozenset[int]) -> dict[str, Any]:
-        """Takes back what operations with a time to live did."""
-        taken = [write for write in revision.writes if write.operation in operations]
-        plan = plan_inverse(revision, taken, self.memory.journal, self.memory.finder)
-        reason = f"the time to live of revision {revision.number} is over"
-        return self.take_back(plan, "modctl (ttl)", reason, "", whole=len(taken) == len(revision.writes))
+    def expire(self) -> None:
+        """Takes back what operations with a time to live did. It is called on the agent's thread, so it waits for
+        nobody.
+        """
+        memory = self.memory
+        for expiry in memory.expiries.due():
+            revision = expiry.revision
+            taken = [write for write in revision.writes if write.operation in expiry.operations]
+            plan = plan_inverse(revision, taken, memory.journal, memory.finder)
+            reason = f"the time to live of revision {revision.number} is over"
+            whole = len(taken) == len(revision.writes)
+            result = self.take_back(plan, TTL_IDENTITY, reason, "", whole=whole, timeout_s=0.0)
+            if result["outcome"] == "OUTCOME_APPLIED":
+                continue
+            refusals = [change["refusal"] for change in result["modules"]]
+            if any(refusal["reason"] == "IN_FLIGHT" for refusal in refusals):
+                memory.expiries.postpone(expiry, RETRY_S)
+            else:
+                hints = "; ".join(refusal["hint"] for refusal in refusals)
+                _logger().warning("what revision %d did stays though %s: %s", revision.number, reason, hints)
 
     # ---- the commit and its memory
-    def _commit(self, writes: Sequence[Write]) -> float:
+    def _commit(self, writes: Sequence[Write], timeout_s: float = COMMIT_TIMEOUT_S) -> float:
         finder = self.memory.finder
         finder.attach_for(writes)
         try:
-            return commit(writes, COMMIT_TIMEOUT_S, self.memory.usable["locks"])
+            return commit(writes, timeout_s, self.memory.usable["locks"])
         finally:
             finder.attach()
 
@@ -329,10 +356,7 @@ def named_entries() -> dict[str, Any]:
     return {key: value for key, value in table.entries() if type(key) is str}
 
 
-def audit(stage: str, request: ChangeRequest, names: Sequence[str]) -> None:
-    """Tells the host's audit hooks: `modctl.change` with the stage, the request's id, who asked, and the names.
+def _logger() -> Any:
+    import logging
 
-    Raises:
-        Exception: a hook forbids it.
-    """
-    sys.audit("modctl.change", stage, request.request_id, request.identity, list(names))
+    return logging.getLogger("modctl.agent")

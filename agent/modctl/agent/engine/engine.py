@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,8 @@ class Engine:
     def __init__(self) -> None:
         self._memory = Memory()
         self._lock = allocate_lock()
-        self._holder: int | None = None
+        self._changing: int | None = None
+        self._quiesced_by: int | None = None
         self._changes: Changes | None = None
         self._answers: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
             "list_modules": self._list_modules,
@@ -47,6 +49,7 @@ class Engine:
     def start(self) -> None:
         """Watches imports from here on."""
         self._memory.recorder.attach()
+        self._memory.origins.begin_survey()
 
     def stop(self) -> None:
         """Puts back everything that was hooked. What was injected stays as long as the process."""
@@ -58,30 +61,38 @@ class Engine:
 
         A fork by the code that a change is executing must not wait for that change: it goes ahead at once.
         """
-        worker = None if self._changes is None else self._changes.worker
-        if get_ident() == self._holder or (worker is not None and get_ident() == worker.ident):
+        if get_ident() in self._changing_threads():
             return False
         if not self._lock.acquire(timeout=max(0.0, timeout_s)):
             return False
-        self._holder = get_ident()
+        self._quiesced_by = get_ident()
         return True
 
     def resume(self) -> None:
         """After the fork, in the parent: changes may begin again. Harmless where quiesce() was in vain."""
-        worker = None if self._changes is None else self._changes.worker
-        if self._holder == get_ident() and worker is None:
-            self._holder = None
+        if self._quiesced_by == get_ident():
+            self._quiesced_by = None
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """A fresh lock, and no trace of a change that the parent was making; what was committed is kept."""
+        forked_by_staged_code = get_ident() in self._changing_threads()
         self._lock = allocate_lock()
-        self._holder = None
+        self._quiesced_by = None
         self._memory.recorder.after_fork_in_child()
+        self._memory.generations.after_fork_in_child()
+        if forked_by_staged_code:
+            return  # the staging thread goes on in the child until the module's code ends, and then ends the child
+        self._changing = None
         if self._changes is not None:
             if self._changes.staging is not None:
                 self._changes.staging.end()
+                self._changes.staging.abandon()
             self._changes.worker = self._changes.staging = None
+
+    def _changing_threads(self) -> tuple[int | None, int | None]:
+        worker = None if self._changes is None else self._changes.worker
+        return self._changing, None if worker is None else worker.ident
 
     # ---- facts
     @property
@@ -124,29 +135,34 @@ class Engine:
             RequestError: BAD_REQUEST, or BUSY where another change does not end.
         """
         from modctl.agent.engine import operations
-        from modctl.agent.engine.changes import Changes, audit
+        from modctl.agent.engine.changes import Changes
 
         began_ns = time.perf_counter_ns()
         parsed = operations.parse(request)
         if not self._lock.acquire(timeout=parsed.timeout_s + _QUEUE_TIMEOUT_S):
             raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
-        lock, self._holder = self._lock, get_ident()
+        lock, self._changing = self._lock, get_ident()
         try:
             if (kept := self._memory.answers.get(parsed.request_id)) is not None:
                 return kept
             if self._changes is None:
                 self._changes = Changes(self._memory)
-            named = [str(getattr(operation, "name", "")) for operation in parsed.operations]
-            audit("before", parsed, named)
+            names = [str(getattr(operation, "name", "")) for operation in parsed.operations]
+            try:
+                sys.audit("modctl.change", "before", parsed.request_id, parsed.identity, names)
+            except Exception as error:
+                hint = f"an audit hook of the process forbids the change: {type(error).__name__}: {error}"
+                raise RequestError("PERMISSION_DENIED", "AUDIT_HOOK", hint) from error
             result = self._changes.run(parsed)
             result["request_id"] = parsed.request_id
             result["duration_ms"] = round((time.perf_counter_ns() - began_ns) / 1e6, 3)
             body = _encode(result)
-            self._memory.answers.keep(parsed.request_id, body)
-            audit(result["outcome"], parsed, named)
+            if not parsed.dry_run:
+                self._memory.answers.keep(parsed.request_id, body)
+            _audit_after(result["outcome"], parsed.request_id, parsed.identity, names)
             return body
         finally:
-            self._holder = None
+            self._changing = None
             lock.release()
 
     def watch(self, patterns: list[str], since_revision: int | None) -> Watch:
@@ -177,21 +193,27 @@ class Engine:
 
     def next_expiry_s(self) -> float | None:
         """Seconds until expire() has something to do; None where nothing waits."""
-        return None if self._memory.frozen else self._memory.expiries.next_due_s()
+        waits_s = [self._memory.origins.next_survey_s()]
+        if not self._memory.frozen:
+            waits_s.append(self._memory.expiries.next_due_s())
+        return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)
 
     def expire(self) -> None:
-        """Takes back what is due. While the process is frozen, nothing is: it is made up for when it thaws."""
+        """Takes back what is due. While the process is frozen, nothing is: it is made up for when it thaws.
+
+        In the first seconds after start() it also looks, some at a time, at the files of modules that were loaded
+        before.
+        """
+        self._memory.origins.survey()
         if self._memory.frozen or self._memory.expiries.next_due_s() != 0.0:
             return
-        if not self._lock.acquire(blocking=False):
+        if self._changes is None or not self._lock.acquire(blocking=False):
             return  # a change is being made; the caller asks again
-        lock, self._holder = self._lock, get_ident()
+        lock, self._changing = self._lock, get_ident()
         try:
-            for expiry in self._memory.expiries.due():
-                assert self._changes is not None
-                self._changes.expire(expiry.revision, expiry.operations)
+            self._changes.expire()
         finally:
-            self._holder = None
+            self._changing = None
             lock.release()
 
     # ---- the answers
@@ -243,6 +265,15 @@ class Engine:
                 }
             }
         )
+
+
+def _audit_after(outcome: str, request_id: str, identity: str, names: list[str]) -> None:
+    try:
+        sys.audit("modctl.change", outcome, request_id, identity, names)
+    except Exception:
+        import logging
+
+        logging.getLogger("modctl.agent").warning("an audit hook failed after a change", exc_info=True)
 
 
 def _encode(body: dict[str, Any]) -> bytes:

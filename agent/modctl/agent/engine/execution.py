@@ -157,7 +157,9 @@ class Execution:
     def _import(self, name: str) -> None:
         self.cached[name] = table.get(name) is not MISSING and name not in self._staging.results
         began_ns = time.perf_counter_ns()
-        self._staging.module(name)
+        module = self._staging.module(name)
+        if not self._recorder.follows and not self.cached[name]:
+            self.loaded.append((name, module))  # what it imported in turn cannot be told apart
         self._staging.import_ms.setdefault(name, (time.perf_counter_ns() - began_ns) / 1e6)
 
     def _inject(self, step: Step, operation: Inject) -> None:

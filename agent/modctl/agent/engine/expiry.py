@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from modctl.agent.engine.operations import Inject, Reimport
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -43,8 +41,8 @@ class Expiries:
         """Notes the operations of a committed revision that have a time to live."""
         by_ttl: dict[float, list[Step]] = {}
         for step in steps:
-            if isinstance(step.operation, Inject | Reimport) and step.operation.ttl_s > 0:
-                by_ttl.setdefault(step.operation.ttl_s, []).append(step)
+            if ttl_s := getattr(step.operation, "ttl_s", 0.0):  # evictions and imports have none
+                by_ttl.setdefault(ttl_s, []).append(step)
         for ttl_s, found in by_ttl.items():
             names = tuple(name for step in found for name in step.names)
             operations = frozenset(step.number for step in found)
@@ -64,6 +62,11 @@ class Expiries:
     def next_due_s(self) -> float | None:
         """Seconds until the next is due, 0 where one is; None where nothing waits."""
         return max(0.0, self._waiting[0].due_s - time.monotonic()) if self._waiting else None
+
+    def postpone(self, expiry: Expiry, wait_s: float) -> None:
+        """One that was due could not be taken back yet."""
+        self._waiting.append(expiry._replace(due_s=time.monotonic() + wait_s))
+        self._waiting.sort(key=lambda each: each.due_s)
 
     def due(self) -> list[Expiry]:
         """Takes out what is due."""

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from modctl.agent.engine.safe import MISSING
+from modctl.agent.primitives import allocate_lock
 
 #: Names that left the table keep their generation so long.
 MAX_GONE_NAMES: Final = 10_000
@@ -112,9 +113,18 @@ class Generations:
         #: (number, name, revision): changes that no look at identities can see.
         self.in_place: deque[tuple[int, str, int]] = deque(maxlen=MAX_CHANGES_IN_PLACE)
         self._in_place_count = 0
+        self._lock = allocate_lock()
+
+    def after_fork_in_child(self) -> None:
+        """The lock may have been held by a thread that is not here."""
+        self._lock = allocate_lock()
 
     def see(self, name: str, candidate: object, spec: object) -> Seen:
         """The name's record, brought up to date with what stands there now."""
+        with self._lock:
+            return self._see(name, candidate, spec)
+
+    def _see(self, name: str, candidate: object, spec: object) -> Seen:
         seen = self._seen.get(name)
         if seen is None:
             seen = Seen(candidate, spec, self._gone.pop(name, 0) + 1, self._next_order)
@@ -152,13 +162,17 @@ class Generations:
 
     def changed(self, name: str, candidate: object, spec: object, revision: int) -> int:
         """A committed change put this there (MISSING: removed it); returns the new generation, 0 of a removal."""
+        with self._lock:
+            return self._changed(name, candidate, spec, revision)
+
+    def _changed(self, name: str, candidate: object, spec: object, revision: int) -> int:
         seen = self._seen.get(name)
         if candidate is MISSING:
-            self.went(name)
+            self._went(name)
             self._removed_by[name] = revision
             return 0
         if seen is None:
-            seen = self.see(name, candidate, spec)
+            seen = self._see(name, candidate, spec)
         else:
             if seen.ref() is candidate:
                 self._note_in_place(name, revision)
@@ -169,6 +183,10 @@ class Generations:
 
     def went(self, name: str) -> None:
         """The name left the table."""
+        with self._lock:
+            self._went(name)
+
+    def _went(self, name: str) -> None:
         seen = self._seen.pop(name, None)
         if seen is not None:
             self._gone[name] = seen.generation
@@ -179,7 +197,7 @@ class Generations:
 
     def sweep(self, present: set[str]) -> None:
         """Drops what is no longer there."""
-        for name in [name for name in self._seen if name not in present]:
+        for name in [name for name in list(self._seen) if name not in present]:
             self.went(name)
         for identity in [identity for identity, loaded in list(self._loaded.items()) if loaded.is_dead]:
             self._loaded.pop(identity, None)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
-from modctl.agent.engine.generations import Generations, Stat
+from modctl.agent.engine import inventory, table
+from modctl.agent.engine.generations import Generations, Stat, reference_to
 
 #: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
 _UNCERTAINTY_S: Final = 0.05
 _MAX_ANCESTORS: Final = 16
+#: Loaded modules are looked at so long after start(), so many at once, with such pauses.
+SURVEY_DELAY_S: Final = 0.5
+SURVEY_ENTRIES: Final = 200
+SURVEY_PAUSE_S: Final = 0.05
 
 
 class Origins:
@@ -25,8 +30,39 @@ class Origins:
         self._generations = generations
         self._agent_started_s = time.time()
         self._interpreter_started_s: float | None = None
+        self._there_at_start: frozenset[Any] = frozenset()
+        self._unsurveyed: list[tuple[str, Any]] | None = None
+        self._survey_due_s: float | None = None
 
-    def note(self, candidate: object, origin: str) -> None:
+    def begin_survey(self) -> None:
+        """Modules that are loaded now are looked at soon, some at a time, before their files have had much time to
+        change.
+        """
+        if self._survey_due_s is None:
+            self._agent_started_s = time.time()
+            self._there_at_start = frozenset(key for key, _ in table.entries() if type(key) is str)
+            self._survey_due_s = time.monotonic() + SURVEY_DELAY_S
+
+    def next_survey_s(self) -> float | None:
+        """Seconds until survey() has something to do; None where it has nothing more."""
+        return None if self._survey_due_s is None else max(0.0, self._survey_due_s - time.monotonic())
+
+    def survey(self) -> None:
+        """Looks at some more files, where that is due."""
+        if self.next_survey_s() != 0.0:
+            return
+        if self._unsurveyed is None:
+            # Weakly: a module that the program drops meanwhile must not be kept by our list.
+            self._unsurveyed = [(key, reference_to(value)) for key, value in table.entries() if type(key) is str]
+        for name, reference in self._unsurveyed[:SURVEY_ENTRIES]:
+            candidate = reference()
+            facts = inventory.facts_of(name, candidate)
+            if facts.file and not facts.initializing:
+                self.note(name, candidate, facts.origin)
+        self._unsurveyed = self._unsurveyed[SURVEY_ENTRIES:]
+        self._survey_due_s = time.monotonic() + SURVEY_PAUSE_S if self._unsurveyed else None
+
+    def note(self, name: str, candidate: object, origin: str) -> None:
         """Looks at the file of a module of which nothing is known yet."""
         loaded = self._generations.loaded(candidate)
         if loaded is not None and (loaded.stat is not None or loaded.state or loaded.digest):
@@ -39,7 +75,8 @@ class Origins:
             return
         loaded.stat = Stat(found.st_mtime_ns, found.st_size, found.st_ino)
         loaded.proven = found.st_ctime < self.interpreter_started_s() - _UNCERTAINTY_S
-        if not loaded.proven and found.st_ctime > self._agent_started_s + _UNCERTAINTY_S:
+        written_since = found.st_ctime > self._agent_started_s + _UNCERTAINTY_S
+        if written_since and name in self._there_at_start:
             if found.st_mtime > self._agent_started_s + _UNCERTAINTY_S:
                 loaded.stat = Stat(0, 0, 0)  # equal to no file's: MODIFIED
             else:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 CORE: Final = frozenset(
     """
     abc asyncio atexit builtins codecs collections concurrent contextlib contextvars copyreg ctypes encodings enum
-    faulthandler functools gc genericpath heapq importlib inspect io itertools keyword linecache locale logging marshal
-    multiprocessing operator os pathlib pickle posix posixpath queue re reprlib runpy select selectors signal site
-    socket ssl stat string struct subprocess sys sysconfig tempfile threading time token tokenize traceback tracemalloc types
-    typing warnings weakref zipimport
+    faulthandler functools gc genericpath heapq importlib inspect io itertools keyword linecache locale logging
+    marshal multiprocessing operator os pathlib pickle posix posixpath queue re reprlib runpy select selectors
+    signal site socket ssl stat string struct subprocess sys sysconfig tempfile threading time token tokenize
+    traceback tracemalloc types typing warnings weakref zipimport
     """.split()  # noqa: SIM905 - a list of eighty quoted words is no easier to read
 )
 

@@ -52,7 +52,7 @@ class Recorder:
             self._patches.append(bootstrap.Patch("_load_unlocked", self._around_load))
         if usable["exec"]:
             self._patches.append(bootstrap.Patch("_exec", self._around_exec))
-        self.follows = usable["load"]
+        self._follows = usable["load"]
         self.failures = 0
         self._active = False
 
@@ -74,6 +74,11 @@ class Recorder:
         own = get_ident()
         self._running = {ident: stack for ident, stack in self._running.items() if ident == own}
         self._followed = {}
+
+    @property
+    def follows(self) -> bool:
+        """Whether follow() tells anything."""
+        return self._follows and self._active
 
     def follow(self) -> list[tuple[str, Any]]:
         """From now on tells what this thread loads, into the list that it returns."""

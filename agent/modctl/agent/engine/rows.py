@@ -7,10 +7,12 @@ requests wait: the cache was measured to take its p99.9 from 5.5 ms to 1.7 ms un
 from __future__ import annotations
 
 import json
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.engine import inventory
-from modctl.agent.engine.safe import clean, key_text, module_dict
+from modctl.agent.engine.safe import clean, key_text, module_dict, raw_module_dict
 from modctl.local.frames import BATCH_ROWS
 
 if TYPE_CHECKING:
@@ -39,6 +41,50 @@ class CachedRow(NamedTuple):
     text: str
 
 
+class Walk:
+    """The rows of all entries of one look at the table, in its order, with what must still be so for them to hold.
+
+    To see that nothing has changed takes a few calls into C over lists, a tenth of what a loop in Python takes.
+
+    Args:
+        names: the keys; all text.
+        references: weak references to what stood there.
+        modules: the positions of entries that are modules; only they have a spec.
+        specs: their specs.
+        rows: the rows.
+    """
+
+    __slots__ = ("_modules", "_names", "_references", "_specs", "rows")
+
+    def __init__(
+        self,
+        names: list[str],
+        references: list[Any],
+        modules: list[int],
+        specs: list[object],
+        rows: list[CachedRow],
+    ) -> None:
+        self._names = names
+        self._references = references
+        self._modules = modules
+        self._specs = specs
+        self.rows = rows
+
+    def holds(self, entries: list[tuple[Any, Any]]) -> bool:
+        """Whether these are the same keys, objects and specs."""
+        if len(entries) != len(self._names):
+            return False
+        names, candidates = zip(*entries, strict=True)
+        if not all(map(is_, names, self._names)):
+            return False
+        if not all(map(is_, candidates, [reference() for reference in self._references])):
+            return False
+        if len(self._modules) != len(candidates):
+            candidates = tuple([candidates[position] for position in self._modules])
+        namespaces = map(raw_module_dict, candidates)
+        return all(map(is_, map(dict.get, namespaces, repeat("__spec__")), self._specs))
+
+
 class Rows:
     """Makes and keeps rows.
 
@@ -53,10 +99,12 @@ class Rows:
         self._origins = origins
         self._expiries = expiries
         self._cache: dict[str, CachedRow] = {}
+        self._walk: Walk | None = None
 
     def forget(self, name: str) -> None:
         """The row is made anew the next time: something in it has changed that identities do not show."""
         self._cache.pop(name, None)
+        self._walk = None
 
     def batches(
         self,
@@ -73,22 +121,19 @@ class Rows:
             kinds: kinds that are wanted; empty wants all.
             size_of: measures memory, where that is asked for.
         """
+        if self._walk is not None and self._walk.holds(entries):
+            yield from self._from_walk(self._walk, entries, matches, kinds, size_of)
+            return
         if len(entries) != self._generations.known_names():
             self._sweep(entries)
+        rows: list[CachedRow] = []
         texts: list[str] = []
-        cache = self._cache
-        namespace_of = module_dict
         for key, candidate in entries:
             name = key if type(key) is str else key_text(key)
             if matches is not None and not matches(name):
                 continue
-            row = cache.get(name)
-            if row is None or row.reference() is not candidate:
-                row = self.row(name, candidate)
-            else:
-                namespace = namespace_of(candidate)
-                if namespace is not None and dict.get(namespace, "__spec__") is not row.spec:
-                    row = self.row(name, candidate)
+            row = self.row(name, candidate)
+            rows.append(row)
             if kinds and row.kind not in kinds:
                 continue
             texts.append(row.text if size_of is None else _with_size(row.text, size_of(candidate)))
@@ -96,6 +141,44 @@ class Rows:
                 yield encode_batch(texts)
                 texts = []
         yield encode_batch(texts)
+        if matches is None:
+            self._walk = self._walk_of(entries, rows)
+
+    def _from_walk(
+        self,
+        walk: Walk,
+        entries: list[tuple[Any, Any]],
+        matches: Callable[[str], bool] | None,
+        kinds: frozenset[str],
+        size_of: Callable[[object], int] | None,
+    ) -> Iterator[bytes]:
+        if matches is None and not kinds and size_of is None:
+            texts = [row.text for row in walk.rows]
+            for start in range(0, len(texts) + 1, BATCH_ROWS):
+                yield encode_batch(texts[start : start + BATCH_ROWS])
+            return
+        chosen = [
+            row.text if size_of is None else (row.text, candidate)
+            for row, (name, candidate) in zip(walk.rows, entries, strict=True)
+            if (matches is None or matches(name)) and (not kinds or row.kind in kinds)
+        ]
+        for start in range(0, len(chosen) + 1, BATCH_ROWS):
+            batch: list[Any] = chosen[start : start + BATCH_ROWS]
+            if size_of is not None:
+                batch = [_with_size(text, size_of(candidate)) for text, candidate in batch]
+            yield encode_batch(batch)
+
+    def _walk_of(self, entries: list[tuple[Any, Any]], rows: list[CachedRow]) -> Walk | None:
+        """None where a row must be made anew the next time, or a key is not plain text."""
+        names = [key for key, _ in entries]
+        if any(
+            type(name) is not str or self._cache.get(name) is not row for name, row in zip(names, rows, strict=True)
+        ):
+            return None
+        modules = [position for position, (_, candidate) in enumerate(entries) if module_dict(candidate) is not None]
+        return Walk(
+            names, [row.reference for row in rows], modules, [rows[position].spec for position in modules], rows
+        )
 
     def row(self, name: str, candidate: object) -> CachedRow:
         """The row of one entry, made now where the kept one is of something else."""
@@ -107,6 +190,7 @@ class Rows:
         facts = inventory.facts_of(name, candidate)
         seen = self._generations.see(name, candidate, spec)
         text = _encode(self._fields(name, candidate, facts, seen.generation, seen.order))
+        self._walk = None
         made = CachedRow(seen.ref, spec, facts.kind, text)
         if facts.initializing:
             self._cache.pop(name, None)  # what it says is about to change
@@ -133,7 +217,7 @@ class Rows:
         elif not facts.file:
             fields["state"] = "MODULE_STATE_UNKNOWN"
         elif not facts.initializing:
-            self._origins.note(candidate, facts.origin)
+            self._origins.note(name, candidate, facts.origin)
         if candidate is None:
             return fields
         loaded = self._generations.loaded(candidate)

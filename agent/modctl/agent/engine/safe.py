@@ -26,7 +26,8 @@ MISSING: Final = _Missing()
 
 _mro_of: Final[Any] = type.__dict__["__mro__"].__get__
 _class_dict_of: Final[Any] = type.__dict__["__dict__"].__get__
-_namespace_of: Final[Any] = _class_dict_of(types.ModuleType)["__dict__"].__get__
+#: Of a ModuleType: its namespace. Raises TypeError of anything else. For loops over entries known to be modules.
+raw_module_dict: Final[Any] = _class_dict_of(types.ModuleType)["__dict__"].__get__
 _class_name_of: Final[Any] = type.__dict__["__name__"].__get__
 _class_module_of: Final[Any] = type.__dict__["__module__"].__get__
 _DICT_DESCRIPTORS: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
@@ -35,7 +36,7 @@ _DICT_DESCRIPTORS: Final = (types.GetSetDescriptorType, types.MemberDescriptorTy
 def module_dict(candidate: object) -> dict[str, Any] | None:
     """The real namespace of a module, also of a lazy one; None of what is no module."""
     try:
-        namespace = _namespace_of(candidate)
+        namespace = raw_module_dict(candidate)
     except TypeError:
         return None
     return namespace if type(namespace) is dict else None

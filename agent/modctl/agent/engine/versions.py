@@ -32,7 +32,7 @@ def digest_of(memory: Memory, name: str) -> str:
     facts = inventory.facts_of(name, candidate)
     if not facts.file or facts.kind != inventory.SOURCE:
         return ""
-    memory.origins.note(candidate, facts.origin)
+    memory.origins.note(name, candidate, facts.origin)
     loaded = memory.generations.loaded(candidate)
     if loaded is None or loaded.stat is None or loaded.stat != stat_of_file(facts.origin):
         return ""

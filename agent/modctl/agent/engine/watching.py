@@ -42,25 +42,23 @@ class Watch:
         self._memory = memory
         self._matches = matches
         self._entries = table.entries()
+        self._keys = [key for key, _ in self._entries]
+        self._values = [value for _, value in self._entries]
         self._in_place, _ = memory.generations.in_place_since(0)
         self._missed = [event for revision in missed for event in self._of_revision(revision)]
 
     def poll(self) -> list[bytes]:
         """What has changed since the last poll, as bodies of answer frames; empty where nothing has."""
         events, self._missed = self._missed, []
-        before, now = self._entries, table.entries()
-        same = (
-            len(before) == len(now)
-            and all(map(is_, [value for _, value in before], [value for _, value in now]))
-            and all(map(is_, [key for key, _ in before], [key for key, _ in now]))
-        )
-        if not same:
-            self._entries = now
-            events += self._compare(before, now)
+        if not self._is_as_before():
+            before, self._entries = self._entries, table.entries()
+            self._keys = [key for key, _ in self._entries]
+            self._values = [value for _, value in self._entries]
+            events += self._compare(before, self._entries)
         self._in_place, in_place = self._memory.generations.in_place_since(self._in_place)
         if in_place:
             told = {event["module"]["name"] for event in events}
-            present = dict(pair for pair in now if type(pair[0]) is str)
+            present = {key: value for key, value in self._entries if type(key) is str}
             for name, revision in dict(in_place).items():
                 if clean(name) not in told and name in present and self._wants(name):
                     events.append(self._event(CHANGED, name, present[name], revision))
@@ -71,8 +69,17 @@ class Watch:
 
     def close(self) -> None:
         """Lets go of what it saw."""
-        self._entries = []
-        self._missed = []
+        self._entries, self._keys, self._values, self._missed = [], [], [], []
+
+    def _is_as_before(self) -> bool:
+        now = table.modules()
+        keys, values = list(dict.keys(now)), list(dict.values(now))
+        return (
+            len(keys) == len(self._keys)
+            and len(values) == len(keys)
+            and all(map(is_, keys, self._keys))
+            and all(map(is_, values, self._values))
+        )
 
     def _compare(self, before: list[tuple[Any, Any]], now: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
         old = {key_text(key): value for key, value in before}

@@ -77,7 +77,7 @@ def entry_writes(
                 continue
             bound = package.get(leaf_of(each), MISSING)
             if after is MISSING or after is None:
-                if bound is before:
+                if bound is before and before is not None:
                     add(package, leaf_of(each), bound, MISSING, operation)
             elif bound is before or before is MISSING or bound is MISSING:
                 add(package, leaf_of(each), bound, after, operation)

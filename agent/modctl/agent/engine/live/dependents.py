@@ -123,7 +123,7 @@ def _followers(name: str, names: set[str]) -> list[str]:
     top_is_stdlib = bool(tops & _STDLIB)
     found: list[str] = []
     for other, module in list(sys.modules.items()):
-        if module is changed or type(module) is not ModuleType or module.__dict__.get("__name__") != other:
+        if module is changed or other == "__main__" or type(module) is not ModuleType or module.__dict__.get("__name__") != other:
             continue
         if not top_is_stdlib and other.partition(".")[0] in _STDLIB:
             continue

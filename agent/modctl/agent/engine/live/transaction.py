@@ -225,7 +225,7 @@ class Transaction:
         """Classes made only to be compared would show up in `__subclasses__()` until they are collected."""
         for cls in self.merger.leftover_classes:
             try:
-                cls.__bases__ = (type("_Dropped", (), {}),)
+                type.__dict__["__bases__"].__set__(cls, (type("_Dropped", (), {}),))
             except TypeError:
                 continue  # of another layout: the collector takes it
 

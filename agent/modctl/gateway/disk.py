@@ -10,6 +10,7 @@ name is looked up in each call: it may lead elsewhere by now (`current -> releas
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -90,19 +91,23 @@ class Disk:
         folder = self._folders.get(place)
         if folder is not None and folder.seen_in == look_number:
             return folder if folder.trusted else None
-        with self._lock:
-            if self._inotify is None:
-                return None
-            try:
-                found = os.stat(place)
-            except (OSError, ValueError):
-                return None
+        if self._inotify is None:
+            return None
+        try:  # outside the lock: a file system that hangs may hold this thread, and no other
+            found = os.stat(place)
             if folder is None or (found.st_dev, found.st_ino) != (folder.device, folder.inode):
                 folder = self._watched(place)
-                if folder is None:
-                    return None
-            folder.seen_in = look_number
-            return folder if folder.trusted else None
+        except (OSError, ValueError):
+            return None
+        if folder is None:
+            return None
+        folder.seen_in = look_number
+        return folder if folder.trusted else None
+
+    def all_watched(self, places: list[str]) -> bool:
+        """Whether all these folders were watched when they were last seen: then looking at them again never waits."""
+        known = self._folders
+        return all((folder := known.get(place)) is not None and folder.trusted for place in places)
 
     def watch(self, folder: Folder, name: str, origin: str) -> bool:
         """Watches a file of the folder; whether it could be."""
@@ -133,28 +138,31 @@ class Disk:
         return place in self._mount_points
 
     def _watched(self, place: str) -> Folder | None:
-        assert self._inotify is not None
-        before = self._folders.pop(place, None)
-        if before is not None:
-            self._forget(before)
-        if len(self._concerned) >= MAX_WATCHES:
-            return None
-        try:
-            fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError):
-            return None
+        """Watches a folder.
+
+        Raises:
+            OSError: it is gone, or no folder.
+        """
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = os.fstat(fd)
-            watch = self._inotify.watch(fd) if found.st_dev in self._local_devices else -1
-        except OSError:  # the user's watches are used up
-            watch = -1
+            with self._lock:
+                before = self._folders.pop(place, None)
+                if before is not None:
+                    self._forget(before)
+                if self._inotify is None or len(self._concerned) >= MAX_WATCHES:
+                    return None
+                watch = -1
+                if found.st_dev in self._local_devices:
+                    with contextlib.suppress(OSError):  # the user's watches are used up
+                        watch = self._inotify.watch(fd)
+                folder = self._folders[place] = Folder(found.st_dev, found.st_ino, watch)
+                folder.version = next(self._numbers)
+                if watch >= 0:
+                    self._concerned.setdefault(watch, set()).add((folder, ""))
+                return folder
         finally:
             os.close(fd)
-        folder = self._folders[place] = Folder(found.st_dev, found.st_ino, watch)
-        folder.version = next(self._numbers)
-        if watch >= 0:
-            self._concerned.setdefault(watch, set()).add((folder, ""))
-        return folder
 
     def _hear(self) -> None:
         """Takes in what has happened."""
@@ -239,6 +247,10 @@ class Look:
     def folder(self, place: str) -> Folder | None:
         """See Disk.folder."""
         return self._disk.folder(place, self._number)
+
+    def all_watched(self, places: list[str]) -> bool:
+        """See Disk.all_watched."""
+        return self._disk.all_watched(places)
 
     def at(self, origin: str) -> Stamp:
         """The file's stamp as of this look, or later."""

@@ -85,7 +85,9 @@ class Listing:
         self._digests = digests
         self._files = files
         self._disk = disk
-        self._looking: asyncio.Future[Look] | None = None
+        self._look: Look | None = None
+        #: By the batch's id, which is its own as long as it is kept here.
+        self._said: dict[int, tuple[Batch, bytes]] = {}
         self._done: dict[int, tuple[Batch, asyncio.Future[bytes]]] = {}
 
     async def render(self, body: bytes) -> bytes:
@@ -100,15 +102,23 @@ class Listing:
         if not self._full and not self._states:
             return batch.basic()
         # The same rows of another process in this call: the disk was looked at a moment ago, by this very call.
+        said = self._said.get(id(batch))
+        if said is not None:
+            return said[1]
+        if not self._states:
+            if self._look is None:
+                self._look = self._disk.look()
+            same = batch.as_before(self._look)
+            if same is not None:
+                self._said[id(batch)] = (batch, same)
+                return same
         found = self._done.get(id(batch))
         if found is None:
             found = self._done[id(batch)] = (batch, asyncio.ensure_future(self._judge(batch)))
         return await asyncio.shield(found[1])
 
     async def _judge(self, batch: Batch) -> bytes:
-        if self._looking is None:
-            self._looking = asyncio.ensure_future(self._in_thread(self._disk.look))
-        look = await asyncio.shield(self._looking)
+        look = self._look = self._look or self._disk.look()
         if self._states:
             return await self._in_thread(lambda: batch.only(self._states, look, self._digests, full=self._full))
         return await self._in_thread(lambda: batch.full(look, self._digests))

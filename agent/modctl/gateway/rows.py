@@ -172,6 +172,17 @@ class Batch:
             self._basic = b"".join(_TAG + wire.varint(len(row.basic)) + row.basic for row in self.rows)
         return self._basic
 
+    def as_before(self, look: Look) -> bytes | None:
+        """What full() said last, if it can be seen without waiting for a disk that it still holds."""
+        if not look.all_watched(self._folders) or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._full is None or self._unsure or self._versions_in(look) != self._versions:
+                return None
+            return self._full
+        finally:
+            self._lock.release()
+
     def full(self, look: Look, digests: Digests) -> bytes:
         """The batch as the disk is now."""
         with self._lock:

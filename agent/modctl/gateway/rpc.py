@@ -203,7 +203,7 @@ class Endpoint:
                 return await self._serve(listener, name, method, data, context)
             except CallFailure as failure:
                 found = failure
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told that it is ours
                 if context.done() or isinstance(error, grpc.aio.BaseError):
                     return None  # the caller is gone: writing to it is what failed
                 _log.exception("a call failed")

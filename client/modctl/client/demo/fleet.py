@@ -32,6 +32,25 @@ if TYPE_CHECKING:
 SHOP_WORKERS: Final = 3
 ORDERS_WORKERS: Final = 2
 
+#: Ends the services by their process groups, then the gateways, which would wait for others, then the folder.
+_STOP_SCRIPT: Final = """\
+#!/bin/sh
+groups="{groups}"
+for group in $groups; do kill -s TERM -- "-$group" 2>/dev/null; done
+for tick in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    living=
+    for group in $groups; do kill -s 0 -- "-$group" 2>/dev/null && living=1; done
+    [ -z "$living" ] && break
+    sleep 0.3
+done
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
+for info in {folder}/state/*/gateway.json; do
+    pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' "$info" 2>/dev/null) && [ -n "$pid" ] && kill "$pid" 2>/dev/null
+done
+sleep 1
+rm -rf {folder}
+"""
+
 
 class DemoFleet:
     """A folder with services in it.
@@ -144,8 +163,8 @@ class DemoFleet:
     def instructions(self) -> str:
         """How to use and how to stop what was left running; writes the script that stops it."""
         stop = self.folder / "stop"
-        groups = " ".join(f"-{service.pid}" for service in self.services.values())
-        stop.write_text(f"#!/bin/sh\nkill -TERM -- {groups}\nsleep 2\nrm -rf {shlex.quote(str(self.folder))}\n")
+        groups = " ".join(str(service.pid) for service in self.services.values())
+        stop.write_text(_STOP_SCRIPT.format(folder=shlex.quote(str(self.folder)), groups=groups))
         stop.chmod(0o700)
         lines = [f"export MODCTL_STATE_DIR={shlex.quote(str(self.state_dir))}", "modctl agents"]
         lines += [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from modctl.gateway.errors import CallFailure
+from modctl.local import selectors
 from modctl.v1 import process_pb2
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ def choose(asked: Sequence[str], here: Sequence[ConnectedProcess]) -> Chosen:
         here: who is connected, by pid.
 
     Raises:
-        CallFailure: NO_PROCESS, PROCESS_AMBIGUOUS or PROCESS_NOT_FOUND.
+        CallFailure: NO_PROCESS, PROCESS_AMBIGUOUS, PROCESS_NOT_FOUND or BAD_REQUEST.
     """
+    for value in asked:
+        if value.startswith(selectors.PREFIX):
+            return _labelled(unquote(value[len(selectors.PREFIX) :]), here)
     names = [name for value in asked for name in (part.strip() for part in value.split(",")) if name]
     if len(names) > MAX_NAMED:
         raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", f"{KEY} names {len(names)} processes; `all` is shorter")
@@ -64,6 +68,23 @@ def choose(asked: Sequence[str], here: Sequence[ConnectedProcess]) -> Chosen:
         _somebody(here)
         raise not_found(missing, here)
     return Chosen(list(found.values()), missing)
+
+
+def _labelled(selector: str, here: Sequence[ConnectedProcess]) -> Chosen:
+    try:
+        terms = selectors.parse(selector)
+    except selectors.SelectorError as error:
+        raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", f"{KEY}: {error}") from error
+    found = [process for process in _somebody(here) if _matches(terms, process.facts)]
+    if not found:
+        message = f"no process here matches {selector[:200]}; `modctl agents` shows labels"
+        raise CallFailure("NOT_FOUND", "PROCESS_NOT_FOUND", message, _listed(here))
+    return Chosen(found, [])
+
+
+def _matches(terms: tuple[selectors.Term, ...], facts: process_pb2.Process) -> bool:
+    role = process_pb2.ProcessRole.Name(facts.role).removeprefix("PROCESS_ROLE_")
+    return selectors.matches(terms, facts.labels, facts.service, facts.host, role)
 
 
 def not_found(missing: Sequence[str], here: Sequence[ConnectedProcess]) -> CallFailure:

@@ -42,7 +42,14 @@ class AsyncFleet:
     One target down never raises: it is a row of the result.
     """
 
-    def __init__(self, targets: Sequence[Target], settings: Settings, exclude: Sequence[Target] = ()) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        settings: Settings,
+        exclude: Sequence[Target] = (),
+        discover: Sequence[str] = (),
+        pick: int = 0,
+    ) -> None:
         self.settings = settings
         #: Called before a change is sent, with who would be changed; what it raises stops the change.
         self.before_change: Callable[[Survey], None] | None = None
@@ -52,6 +59,8 @@ class AsyncFleet:
         self.stop = asyncio.Event()
         self._named = tuple(targets)
         self._exclude = tuple(exclude)
+        self._discover = tuple(discover)
+        self._pick = pick
         self._targets: Targets | None = None
         #: The connections, for those who stream over them.
         self.dialer = Dialer(settings)
@@ -69,6 +78,9 @@ class AsyncFleet:
         connect_timeout_s: float = 2.0,
         timeout_s: float = 10.0,
         deadline_s: float | None = None,
+        labels: str = "",
+        discover: Iterable[str] = (),
+        pick: int = 0,
     ) -> AsyncFleet:
         """A fleet of the hosts named; without any, of every agent of this user on this machine. Dials nobody yet.
 
@@ -83,12 +95,15 @@ class AsyncFleet:
             connect_timeout_s: bound on connecting to a target, in seconds.
             timeout_s: bound on a process's answer, in seconds.
             deadline_s: bound on each call to the whole fleet, in seconds.
+            labels: a selector that the processes must match: "zone=a, tier in (web, api)".
+            discover: where further targets are found: "dns:///svc:50051", "srv:///_modctl._tcp.svc", "exec:CMD".
+            pick: only so many of the targets, by chance; 0 is all.
 
         Raises:
             UsageError: something of it cannot be; TargetSyntaxError for a bad address.
         """
-        settings = Settings(tls, token, plaintext, process, fanout, connect_timeout_s, timeout_s, deadline_s)
-        return cls(parse_targets(hosts), settings, parse_targets(exclude))
+        settings = Settings(tls, token, plaintext, process, fanout, connect_timeout_s, timeout_s, deadline_s, labels)
+        return cls(parse_targets(hosts), settings, parse_targets(exclude), tuple(discover), pick)
 
     async def __aenter__(self) -> AsyncFleet:  # noqa: PYI034 - there are no subclasses
         return self
@@ -109,15 +124,29 @@ class AsyncFleet:
         return self._targets
 
     async def _look_up(self) -> Targets:
-        if self._named and not self._exclude and not any(target.is_name for target in self._named):
-            return [*self._named]
+        named = [*self._named, *await self._discovered()]
+        if named and not self._exclude and not self._pick and not any(target.is_name for target in named):
+            return named
         from modctl.client import discover
 
         loop = asyncio.get_running_loop()
-        found = await discover.resolve(self._named, loop) if self._named else discover.local_targets()
+        found = await discover.resolve(named, loop) if named else discover.local_targets()
         left_out = {target.address for target in await discover.resolve(self._exclude, loop)}
         left_out |= {target.address for target in self._exclude}
-        return [target for target in found if target.address not in left_out]
+        kept = [target for target in found if target.address not in left_out]
+        if not 0 < self._pick < len(kept):
+            return kept
+        import random
+
+        chosen = set(random.sample(range(len(kept)), self._pick))
+        return [target for index, target in enumerate(kept) if index in chosen]
+
+    async def _discovered(self) -> Targets:
+        if not self._discover:
+            return []
+        from modctl.client.finding.find import find
+
+        return [target for found in await asyncio.gather(*map(find, self._discover)) for target in found]
 
     # Reading
 

@@ -117,7 +117,24 @@ _TARGETING = [
         section="Targets",
         help="A file of targets, one or more a line; # starts a comment.",
     ),
+    flag("--group", "-G", multiple=True, metavar="NAME", section="Targets", help="The targets of a group. Repeats."),
+    flag(
+        "--discover",
+        multiple=True,
+        metavar="SOURCE",
+        section="Targets",
+        help="dns:///svc:50051 (every address), srv:///_modctl._tcp.svc, exec:CMD (its output's words). Repeats.",
+    ),
     flag("--exclude", multiple=True, metavar="TARGET", section="Targets", help="Leave these out."),
+    flag("--pick", type=click.IntRange(1), metavar="N", section="Targets", help="Only N of the targets, by chance."),
+    flag(
+        "--selector",
+        "-l",
+        metavar="LABELS",
+        section="Targets",
+        help="Only processes with these labels: zone=a, tier in (web,api), !canary; also service, host, role.",
+    ),
+    flag("--context", metavar="NAME", section="Targets", help="Targets and credentials of this context."),
     flag(
         "--process",
         default="all",
@@ -127,6 +144,8 @@ _TARGETING = [
         help="Which processes of each target: all, any one, or pids or ids with commas.",
     ),
 ]
+#: The context as a place of credentials alone.
+_CONTEXT = [flag("--context", metavar="NAME", section="Security", help="Credentials of this context.")]
 _ALL = [
     flag(
         "--all",
@@ -207,5 +226,7 @@ reading = _all([*_TARGETING, *_RUNNING, *_OUTPUT, *_SECURITY])
 changing = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING, *_OVERRIDE, *_OUTPUT, *_SECURITY])
 #: For commands that change whether a process may be changed.
 gating = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING[1:], *_OUTPUT, *_SECURITY])
+#: For commands on what was begun before: it knows its targets.
+operating = _all([*_RUNNING, *_CONTEXT, *_OUTPUT, *_SECURITY])
 #: For commands that speak to nobody.
 printing = _all(_OUTPUT[:1])

@@ -11,6 +11,7 @@ import click
 from modctl.client import exits
 from modctl.client.errors import DeclinedError, UsageError
 from modctl.client.printers.terminal import Output, make_output
+from modctl.client.targeting import WHOM, with_context, words
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from modctl.client.fleet import AsyncFleet
     from modctl.client.operations import ChangeOptions
     from modctl.client.results import FleetResult
-    from modctl.client.settings import Survey
+    from modctl.client.settings import Settings, Survey
 
 ResultT = TypeVar("ResultT")
 
@@ -32,7 +33,8 @@ class Session:
     """
 
     def __init__(self, flags: Mapping[str, Any]) -> None:
-        self._flags = flags
+        self._flags, self.context = with_context(flags)
+        flags = self._flags
         self.output: Output = make_output(
             flags["output"], flags["by_host"], flags["no_headers"], flags["color"], flags["quiet"], flags["verbose"]
         )
@@ -53,11 +55,8 @@ class Session:
 
     def change(self, kind: str, work: Callable[[AsyncFleet, ChangeOptions], Awaitable[FleetResult[Any]]]) -> int:
         """The same for what changes processes; refuses without a target."""
+        self._need_target()
         flags = self._flags
-        if not (flags["host"] or flags["hosts_file"] or flags["all"] or self._process() not in ("all", "any")):
-            raise click.UsageError(
-                "a change needs a target: name it with --host, or say --all for every agent of yours on this machine"
-            )
         from modctl.client.operations import ChangeOptions
 
         options = ChangeOptions(
@@ -67,10 +66,29 @@ class Session:
         )
 
         def prepared(fleet: AsyncFleet) -> Awaitable[FleetResult[Any]]:
-            fleet.before_change = self._announce
+            fleet.before_change = self.announce
             return work(fleet, options)
 
         return self._finish(kind, self._run(prepared), None, {})
+
+    def begin_change(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
+        """For changes that print by themselves; refuses without a target."""
+        self._need_target()
+        return self.stream(work)
+
+    def _need_target(self) -> None:
+        flags = self._flags
+        whom = any(flags.get(name) for name in WHOM) and not flags["implied"]
+        if whom or flags["all"] or self._process() not in ("all", "any"):
+            return
+        if flags["implied"] and self.context is not None:
+            raise click.UsageError(
+                f"a change needs a target: say --context {self.context.name} or --all for all of the current context, "
+                "or name some with --host"
+            )
+        raise click.UsageError(
+            "a change needs a target: name it with --host, or say --all for every agent of yours on this machine"
+        )
 
     def stream(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
         """For what prints as it goes, until Ctrl-C."""
@@ -87,18 +105,33 @@ class Session:
     def fleet(self) -> AsyncFleet:
         """The fleet that the flags name."""
         from modctl.client.fleet import AsyncFleet
-        from modctl.client.settings import Settings
-        from modctl.client.targets import parse_targets, read_hosts_file
+        from modctl.client.targets import parse_targets
 
         flags = self._flags
-        words = list(flags["host"])
-        if flags["hosts_file"]:
-            with flags["hosts_file"] as file:
-                listed = read_hosts_file(file.read())
-            if not listed and not words:
-                raise UsageError("--hosts-file: there is no target in it")
-            words += listed
-        settings = Settings(
+        named = words(flags)
+        fleet = AsyncFleet(
+            parse_targets(named),
+            self.settings(),
+            parse_targets(flags["exclude"]),
+            flags.get("discover") or (),
+            flags.get("pick") or 0,
+        )
+        self.show_progress(fleet)
+        return fleet
+
+    def show_progress(self, fleet: AsyncFleet) -> None:
+        """Lets the fleet say how far it is, where somebody sees it."""
+        if sys.stderr.isatty() and not self.output.quiet:
+            from modctl.client.printers.progress import ProgressLine
+
+            fleet.observer = ProgressLine(sys.stderr)
+
+    def settings(self) -> Settings:
+        """How the flags say that a fleet is spoken to."""
+        from modctl.client.settings import Settings
+
+        flags = self._flags
+        return Settings(
             tls=self._tls(),
             token=self._token(),
             plaintext=flags["plaintext"],
@@ -107,13 +140,8 @@ class Session:
             connect_timeout_s=flags["connect_timeout"],
             timeout_s=flags["timeout"],
             deadline_s=flags["deadline"],
+            labels=flags.get("selector") or "",
         )
-        fleet = AsyncFleet(parse_targets(words), settings, parse_targets(flags["exclude"]))
-        if sys.stderr.isatty() and not self.output.quiet:
-            from modctl.client.printers.progress import ProgressLine
-
-            fleet.observer = ProgressLine(sys.stderr)
-        return fleet
 
     def _tls(self) -> TLS | None:
         named = [self._flags[name] for name in ("cacert", "cert", "key", "server_name")]
@@ -189,16 +217,17 @@ class Session:
     def _nobody(self) -> str:
         if self._process() not in ("all", "any"):
             return f"modctl: no target has the process {self._process()}; `modctl agents` lists them"
-        if self._flags["host"] or self._flags["hosts_file"]:
+        if any(self._flags.get(name) for name in WHOM):
             return "modctl: no process was found at the targets named"
         return (
             "modctl: no agent of yours runs on this machine; start a service with "
             "`python -m modctl.agent app.py`, or name a target with --host"
         )
 
-    def _announce(self, survey: Survey) -> None:
+    def announce(self, survey: Survey) -> None:
         """Says who will be changed before it happens; asks where somebody sits there who can answer."""
-        if survey.count < 2 or survey.dry_run:
+        protected = self.context.name if self.context is not None and self.context.protected else ""
+        if survey.dry_run or survey.count < (1 if protected else 2):
             return
         from modctl.client.printers import fold
 
@@ -207,16 +236,21 @@ class Session:
         where = f" at {fold.fold_names(named)}" if named else ""
         count = f"{fold.count(len(survey.processes), 'target')}, {fold.processes(survey.count)}"
         text = f"modctl: {count} of {', '.join(services)}{where}"
-        if self._flags["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if protected:
+            text += f" in the protected context {protected}"
+        answerable = sys.stdin.isatty() and sys.stderr.isatty()
+        if protected and not self._flags["yes"] and not answerable:
+            raise UsageError(f"{text.removeprefix('modctl: ')}: say --yes to change it; nothing was changed")
+        if self._flags["yes"] or not answerable:
             self.output.note(text)
-        elif not self._confirmed(f"{text}: go on?"):
+        elif not self._confirmed(f"{text}: go on?", default=not protected):
             raise DeclinedError("nothing was changed")
 
-    def _confirmed(self, question: str) -> bool:
+    def _confirmed(self, question: str, default: bool) -> bool:
         """Asks. The loop stands still meanwhile, so that Ctrl-C has to be Python's own again."""
         loop = asyncio.get_running_loop()
         loop.remove_signal_handler(signal.SIGINT)
         try:
-            return click.confirm(question, default=True, err=True)
+            return click.confirm(question, default=default, err=True)
         finally:
             loop.add_signal_handler(signal.SIGINT, self._on_interrupt)

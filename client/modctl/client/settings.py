@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.errors import UsageError
+from modctl.local import selectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ class Settings:
         token: the bearer token; None takes this user's own for loopback, and none for everything else.
         plaintext: no TLS anywhere.
         process: which processes: "all", "any", an id, a pid, or several of them.
+        labels: a selector that they must match: "zone=a, tier in (web, api)"; "" for none.
         fanout: how many targets are in flight.
         connect_timeout_s: bound on connecting to a target, in seconds.
         timeout_s: bound on a process's answer, in seconds.
@@ -41,8 +43,13 @@ class Settings:
     connect_timeout_s: float = 2.0
     timeout_s: float = 10.0
     deadline_s: float | None = None
+    labels: str = ""
 
     def __post_init__(self) -> None:
+        if self.labels:
+            _terms(self.labels)
+            if self.process != "all":
+                raise UsageError("labels and a choice of processes exclude each other")
         if self.fanout < 1:
             raise UsageError(f"fanout={self.fanout}: at least one target has to be in flight")
         for name in ("connect_timeout_s", "timeout_s"):
@@ -54,13 +61,29 @@ class Settings:
     @property
     def selector(self) -> str:
         """The processes, as the value of `modctl-process`."""
+        if self.labels:
+            from urllib.parse import quote
+
+            # Metadata is ASCII, and not every proxy leaves blanks alone.
+            return selectors.PREFIX + quote(self.labels, safe="=!,()./-_")
         if isinstance(self.process, (str, int)):
             return str(self.process)
         return ",".join(str(each) for each in self.process)
 
     def selects(self, process: Process) -> bool:
         """Whether the process is one of those meant."""
+        if self.labels:
+            return selectors.matches(
+                _terms(self.labels), process.labels, process.service, process.host, process.role
+            )
         return self.selector in ("all", "any") or bool({process.id, str(process.pid)} & set(self.selector.split(",")))
+
+
+def _terms(labels: str) -> tuple[selectors.Term, ...]:
+    try:
+        return selectors.parse(labels)
+    except selectors.SelectorError as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

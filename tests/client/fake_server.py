@@ -229,7 +229,7 @@ class FakeServer:
                 trailers = (
                     [("modctl-error-bin", refuse.detail.SerializeToString())] if refuse.detail is not None else []
                 )
-                await context.abort(refuse.code, refuse.details, trailers)
+                await context.abort(refuse.code, refuse.details, tuple(trailers))
 
     def _chosen(self, context: Any) -> list[process_pb2.Process]:
         selector = dict(context.invocation_metadata()).get("modctl-process", "")

@@ -51,7 +51,7 @@ class OneAnswerEach:
     def rows(self, target: Target, lost: tuple[str, Failure] | None) -> list[Row[Any]]:
         """One row for each process that answered, and one for the target where the call broke off."""
         rows: list[Row[Any]] = []
-        for answer in self._answers.values():
+        for answer in sorted(self._answers.values(), key=lambda each: (each.process[1], each.process[2])):
             process, service, pid = answer.process
             value, error = answer.value, answer.error
             if error is not None:

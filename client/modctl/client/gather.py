@@ -40,7 +40,7 @@ class ListGatherer:
     def rows(self, target: Target, lost: tuple[str, Failure] | None) -> list[Row[Any]]:
         """One row a process. Half a listing is none: it would look like modules that are not there."""
         rows: list[Row[Any]] = []
-        for process, batches in self._batches.items():
+        for process, batches in sorted(self._batches.items(), key=lambda item: (item[0][1], item[0][2])):
             name, service, pid = process
             failure = self._failures.get(process)
             if failure is not None:

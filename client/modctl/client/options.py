@@ -182,6 +182,9 @@ _CHANGING = [
 _OVERRIDE = [
     flag(
         "--override",
+        "--override-protected",
+        "override",
+        envvar="MODCTL_OVERRIDE",
         multiple=True,
         metavar="NAME",
         section="Running",

@@ -219,10 +219,29 @@ class Session:
             return f"modctl: no target has the process {self._process()}; `modctl agents` lists them"
         if any(self._flags.get(name) for name in WHOM):
             return "modctl: no process was found at the targets named"
+        if problem := self._unsafe_state_dir():
+            return f"modctl: {problem}"
         return (
             "modctl: no agent of yours runs on this machine; start a service with "
             "`python -m modctl.agent app.py`, or name a target with --host"
         )
+
+    @staticmethod
+    def _unsafe_state_dir() -> str:
+        """Why MODCTL_STATE_DIR is not looked into; "" where it is, or is not set."""
+        import os
+
+        from modctl.local.places import PlaceError, check_private
+
+        path = os.environ.get("MODCTL_STATE_DIR", "")
+        try:
+            if path:
+                check_private(path)
+        except PlaceError as error:
+            return f"MODCTL_STATE_DIR: {error}"
+        except OSError as error:
+            return f"MODCTL_STATE_DIR={path}: {error.strerror}"
+        return ""
 
     def announce(self, survey: Survey) -> None:
         """Says who will be changed before it happens; asks where somebody sits there who can answer."""

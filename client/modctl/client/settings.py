@@ -73,9 +73,7 @@ class Settings:
     def selects(self, process: Process) -> bool:
         """Whether the process is one of those meant."""
         if self.labels:
-            return selectors.matches(
-                _terms(self.labels), process.labels, process.service, process.host, process.role
-            )
+            return selectors.matches(_terms(self.labels), process.labels, process.service, process.host, process.role)
         return self.selector in ("all", "any") or bool({process.id, str(process.pid)} & set(self.selector.split(",")))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-
 from modctl.client import contexts
 from modctl.client.errors import UsageError
 

@@ -58,7 +58,7 @@ def _sheet(kind: str, output: Output, sort: str, with_size: bool) -> Sheet:
     if kind == CHANGE_RESULT:
         from modctl.client.printers.change_sheet import change_sheet
 
-        return change_sheet(output.wide)
+        return change_sheet(output.wide, brief=output.width is not None)
     if kind == AGENT_LIST:
         from modctl.client.printers.agent_sheet import agent_sheet
 

@@ -24,11 +24,10 @@ def agent_sheet(wide: bool) -> Sheet:
         Column("PYTHON"),
         Column("UPTIME", right=True),
         Column("REV", right=True),
-        Column("ENTRIES", right=True),
         Column("STATE", styles={"frozen": "cyan", "INSECURE": "red"}),
         Column("IDENTITY", shrink="end"),
     ]
-    columns += [Column("LABELS"), Column("MODCTL"), Column("COMMAND")] if wide else []
+    columns += [Column("ENTRIES", right=True), Column("LABELS"), Column("MODCTL"), Column("COMMAND")] if wide else []
     columns.append(Column("ADDRESS", shrink="start"))
 
     def rows(row: Row[Any]) -> list[Cells]:
@@ -46,13 +45,12 @@ def agent_sheet(wide: bool) -> Sheet:
             agent.python,
             human_seconds(time.time() - agent.started_at_unix_s) if agent.started_at_unix_s else "",
             str(agent.revision),
-            str(agent.entries),
             state,
             agent.identity,
         ]
         if wide:
             labels = ",".join(f"{key}={value}" for key, value in agent.labels.items())
-            parts += [labels, agent.modctl_version, agent.command]
+            parts += [str(agent.entries), labels, agent.modctl_version, agent.command]
         addresses = [address for address in agent.addresses if not address.startswith("unix:")] or list(agent.addresses)
         parts.append(",".join(agent.addresses if wide else addresses) or row.target)
         return [tuple(parts)]

@@ -25,11 +25,15 @@ FEW = 12
 def show_cards(result: FleetResult[ModuleDetail], output: Output) -> None:
     """One card for each different answer; one for each process where they are not to be folded."""
     rows = [row for row in result.rows if row.value is not None]
+    seen: set[str] = set()
     for position, group in enumerate(_groups(rows, _key, output)):
         detail = group[0].value
         assert detail is not None
         who = fold.heading([(row.target, row.service, row.pid) for row in group])
-        output.write(("\n" if position else "") + output.style(printable(who), "bold") + "\n")
+        differs = output.folding and group[0].service in seen
+        seen.add(group[0].service)
+        mark = "  " + output.style("DIFFERS", "yellow") if differs else ""
+        output.write(("\n" if position else "") + output.style(printable(who), "bold") + mark + "\n")
         output.write(card(detail, output))
 
 

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from modctl.client.results import Row
 
 
-def change_sheet(wide: bool) -> Sheet:
-    """Of every change."""
+def change_sheet(wide: bool, brief: bool) -> Sheet:
+    """Of every change.
+
+    Args:
+        wide: digests in full.
+        brief: the table has only the reason, the lines below it have the whole sentence: a terminal would cut it.
+    """
     columns = [
         Column("MODULE", shrink="middle"),
         Column("ACTION"),
@@ -39,7 +44,7 @@ def change_sheet(wide: bool) -> Sheet:
                 _arrow(
                     each.before, each.after, lambda version: version.digest if wide else short_digest(version.digest)
                 ),
-                _note(each),
+                _note(each, brief),
             )
             for each in row.value.modules
         ]
@@ -66,7 +71,7 @@ def change_sheet(wide: bool) -> Sheet:
         parts.append(f"{milliseconds(slowest_ms)} ms")
         return "  ".join(parts)
 
-    return Sheet(columns, rows, key, title, _change_notes)
+    return Sheet(columns, rows, key, title, lambda row, verbose: _change_notes(row, verbose, brief))
 
 
 def _change(row: Row[Any]) -> ChangeResult:
@@ -99,12 +104,11 @@ def _arrow(before: Version | None, after: Version | None, text: Callable[[Versio
     return f"{first}→{second}" if first else second
 
 
-def _note(change: ModuleChange) -> str:
+def _note(change: ModuleChange, brief: bool) -> str:
     if change.refusal is not None:
-        return f"{change.refusal.reason}: {change.refusal.hint}" if change.refusal.hint else change.refusal.reason
+        return change.refusal.reason if brief else f"{change.refusal.reason}: {_sentence(change)}"
     if change.error is not None:
-        where = f" ({change.error.file}:{change.error.line})" if change.error.file else ""
-        return f"{change.error.type}: {change.error.message}{where}"
+        return change.error.type if brief else _sentence(change)
     if change.action == "IMPORT":
         return "cached" if change.cached else f"imported in {milliseconds(change.import_ms)} ms"
     notes = []
@@ -117,12 +121,25 @@ def _note(change: ModuleChange) -> str:
     return "; ".join(notes)
 
 
-def _change_notes(row: Row[Any], verbose: bool) -> list[str]:
+def _sentence(change: ModuleChange) -> str:
+    """What stands in the way, in full."""
+    if change.refusal is not None:
+        return change.refusal.hint or change.refusal.rule or change.refusal.reason
+    if change.error is None:
+        return ""
+    where = f" ({change.error.file}:{change.error.line})" if change.error.file else ""
+    return f"{change.error.type}: {change.error.message}{where}"
+
+
+def _change_notes(row: Row[Any], verbose: bool, brief: bool) -> list[str]:
     value: ChangeResult | None = row.value
     if value is None:
         return []
-    lines = [value.message] if value.message else []
+    # The table says it already, unless it has no lines.
+    lines = [value.message] if value.message and not value.modules else []
     for change in value.modules:
+        if brief and (sentence := _sentence(change)):
+            lines.append(f"{change.name}: {sentence}" if change.name else sentence)
         if change.refusal is not None and change.refusal.rule and verbose:
             lines.append(f"{change.name}: rule: {change.refusal.rule}")
         shown = change.stale if verbose else change.stale[:5]

@@ -64,7 +64,10 @@ def _flat(rows: Sequence[Row[Any]], sheet: Sheet, output: Output) -> None:
         head = (row.target, row.process) if output.wide else (row.process,)
         if with_outcome:
             head = (*head, row.outcome)
-        cells += [(*head, *line) for line in sheet.rows(row) or [("",) * len(sheet.columns)]]
+        lines = sheet.rows(row)
+        if not lines and with_outcome:
+            lines = [("",) * len(sheet.columns)]  # what came of it is said even where nothing was touched
+        cells += [(*head, *line) for line in lines]
     output.write(render(columns, cells, output))
     for row in rows:
         for note in sheet.notes(row, output.verbose):

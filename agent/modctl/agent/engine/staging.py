@@ -129,7 +129,11 @@ class Staging:
 
     def _import_child(self, name: str) -> None:
         try:
-            self.module(name)
+            found = self.module(name)
+            if parent_of(name) in self.results:
+                # It may still be executing, in a cycle. The interpreter would look for it in sys.modules then, and find
+                # the old one.
+                self._bind(self.results[parent_of(name)], name, found)
         except ModuleNotFoundError as error:
             # As the import system does it: `from package import name` may mean an attribute that is just not there.
             if error.name != name:
@@ -234,6 +238,9 @@ class Staging:
         except BaseException as error:
             self.results.pop(name, None)
             self.failed[name] = error
+            package = module_dict(self.results.get(parent)) if parent else None
+            if package is not None and package.get(leaf_of(name)) is module:
+                del package[leaf_of(name)]
             raise
         finally:
             self._executing.remove(name)

@@ -174,7 +174,7 @@ def _launch(settings: Settings, hooked: Hooked | None) -> Handle:
     global _at_exit_registered
     from modctl.agent.runtime import Runtime
 
-    engine = new_engine()
+    engine = new_engine(settings)
     engine.start()
     gateway_thread = None
     try:
@@ -197,11 +197,19 @@ def _launch(settings: Settings, hooked: Hooked | None) -> Handle:
     return handle
 
 
-def new_engine() -> EnginePort:
+def new_engine(settings: Settings) -> EnginePort:
     """The engine of a new agent; imported here, for `import modctl.agent` must cost nothing."""
+    engine: EnginePort
+    if settings.policy is not None and settings.policy.trusted_keys:
+        from binascii import a2b_base64
+
+        from modctl.agent.trusted import TrustingEngine
+
+        engine = TrustingEngine([a2b_base64(key) for key in settings.policy.trusted_keys])
+        return engine
     from modctl.agent.engine import Engine
 
-    engine: EnginePort = Engine()
+    engine = Engine()
     return engine
 
 

@@ -5,7 +5,7 @@ listen       MODCTL_LISTEN (commas)            none: the private unix socket onl
 tls          MODCTL_TLS_CERT/_KEY/_CLIENT_CA   none
 service      MODCTL_SERVICE                    from the command line, see naming.py
 labels       MODCTL_LABELS (a=b,c=d)           none
-policy       MODCTL_POLICY                     none
+policy       MODCTL_POLICY, MODCTL_TRUSTED_KEYS   none
 token_file   MODCTL_TOKEN_FILE                 none
 insecure     MODCTL_INSECURE                   no
 state_dir    MODCTL_STATE_DIR                  see modctl.local.places
@@ -55,8 +55,10 @@ class TLS(NamedTuple):
 class Policy(NamedTuple):
     """Who may do what."""
 
-    #: Path of the policy file, read by the gateway and again when it changes.
-    file: str
+    #: Path of the policy file, read by the gateway and again when it changes; None has none.
+    file: str | None = None
+    #: Ed25519 public keys in base64. With them this process itself takes source only with a signature by one of them.
+    trusted_keys: tuple[str, ...] = ()
 
 
 class Settings(NamedTuple):
@@ -107,15 +109,13 @@ def resolve(
         )
     unsafe = given.flag("MODCTL_INSECURE", default=False) if insecure is None else bool(insecure)
     _check_exposure(addresses, certificates, token, unsafe)
-    policy_file = policy.file if isinstance(policy, Policy) else policy
-    policy_file = _optional_file("policy", policy_file, given.text("MODCTL_POLICY"))
     directory = os.fspath(state_dir) if state_dir is not None else given.text("MODCTL_STATE_DIR")
     return Settings(
         listen=tuple(address.spec for address in addresses),
         tls=certificates,
         service=_service(service if service is not None else given.text("MODCTL_SERVICE")),
         labels=_labels(labels, given),
-        policy=Policy(policy_file) if policy_file is not None else None,
+        policy=_policy(policy, given),
         token_file=token,
         insecure=unsafe,
         state_dir=os.path.abspath(directory) if directory else None,
@@ -229,6 +229,28 @@ def _check_exposure(addresses: list[Address], tls: TLS | None, token_file: str |
                 "with this TLS alone everybody who can reach it may change this process",
                 "Add client_ca to agent.TLS (clients show certificates), or pass token_file, or say insecure=True.",
             )
+
+
+def _policy(policy: Policy | str | None, given: _Environment) -> Policy | None:
+    file = policy.file if isinstance(policy, Policy) else policy
+    file = _optional_file("policy", file, given.text("MODCTL_POLICY"))
+    keys = policy.trusted_keys if isinstance(policy, Policy) else ()
+    if not keys:
+        keys = tuple(one.strip() for one in (given.text("MODCTL_TRUSTED_KEYS") or "").split(",") if one.strip())
+    if isinstance(keys, str) or not all(isinstance(key, str) and _is_key(key) for key in keys):
+        raise ConfigurationError(
+            "trusted_keys", keys, "one of them is no Ed25519 public key in base64", "`modctl sign --new-key` shows it."
+        )
+    return Policy(file, tuple(keys)) if file is not None or keys else None
+
+
+def _is_key(text: str) -> bool:
+    from binascii import a2b_base64
+
+    try:
+        return len(a2b_base64(text.encode("ascii"))) == 32
+    except ValueError:  # binascii.Error and UnicodeEncodeError are some
+        return False
 
 
 def _service(value: str | None) -> str:

@@ -240,6 +240,18 @@ def _head(options: change_pb2.ChangeOptions, request_id: str, identity: str) -> 
         "timeout_s": options.timeout_s,
         "override_protected": list(options.override_protected),
     }
+    if options.signatures:
+        head["signatures"] = [
+            {
+                "key": one.key,
+                "name": one.name,
+                "digest": one.digest,
+                "signed_at_unix_s": one.signed_at_unix_s,
+                "expires_at_unix_s": one.expires_at_unix_s,
+                "signature": base64.b64encode(one.signature).decode("ascii"),
+            }
+            for one in options.signatures
+        ]
     if options.HasField("expect_revision"):
         head["expect_revision"] = options.expect_revision
     return head

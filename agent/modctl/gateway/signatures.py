@@ -83,7 +83,7 @@ def _sent(operation: change_pb2.Operation) -> tuple[str, str, str] | None:
         modules = [signing.Module(one.name, one.package, decoded(one.content, one.place)) for one in layout.modules]
     except (ArchiveError, SourceError) as error:
         return inject.name, "", f"it cannot be read: {error}"
-    return inject.name, signing.package_digest(modules, layout.data), ""
+    return inject.name, signing.content_digest(inject.name, modules, layout.data), ""
 
 
 def _module(name: str, source: bytes) -> tuple[str, str, str]:

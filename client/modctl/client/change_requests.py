@@ -49,7 +49,7 @@ def undo(revision: int, options: ChangeOptions) -> Request:
 
     return make(
         f"{MODULE_SERVICE}Undo",
-        service_pb.UndoRequest(revision=revision, options=_options(options)),
+        service_pb.UndoRequest(revision=revision, options=options_of(options)),
         read,
         changes=True,
     )
@@ -66,21 +66,21 @@ def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
     kinds = {type(operation) for operation in operations}
     if kinds == {Import}:
         names = [operation.name for operation in operations]
-        imports = service_pb.ImportModulesRequest(names=names, options=_options(options))
+        imports = service_pb.ImportModulesRequest(names=names, options=options_of(options))
         return _changing("ImportModules", imports, service_pb.ImportModulesResponse)
     if kinds == {Inject} and len(operations) == 1:
-        inject = service_pb.InjectModuleRequest(operation=_message(operations[0]).inject, options=_options(options))
+        inject = service_pb.InjectModuleRequest(operation=message_of(operations[0]).inject, options=options_of(options))
         return _changing("InjectModule", inject, service_pb.InjectModuleResponse)
-    messages = [_message(operation) for operation in operations]
+    messages = [message_of(operation) for operation in operations]
     if kinds == {Evict}:
-        evict = service_pb.EvictModulesRequest(operations=[each.evict for each in messages], options=_options(options))
+        evict = service_pb.EvictModulesRequest(operations=[each.evict for each in messages], options=options_of(options))
         return _changing("EvictModules", evict, service_pb.EvictModulesResponse)
     if kinds == {Reimport}:
         reimport = service_pb.ReimportModulesRequest(
-            operations=[each.reimport for each in messages], options=_options(options)
+            operations=[each.reimport for each in messages], options=options_of(options)
         )
         return _changing("ReimportModules", reimport, service_pb.ReimportModulesResponse)
-    apply = service_pb.ApplyChangesRequest(operations=messages, options=_options(options))
+    apply = service_pb.ApplyChangesRequest(operations=messages, options=options_of(options))
     return _changing("ApplyChanges", apply, service_pb.ApplyChangesResponse)
 
 
@@ -92,7 +92,8 @@ def _changing(method: str, message: Message, response: type[Message]) -> Request
     return make(MODULE_SERVICE + method, message, read, changes=True)
 
 
-def _options(options: ChangeOptions) -> change_pb2.ChangeOptions:
+def options_of(options: ChangeOptions) -> change_pb2.ChangeOptions:
+    """What every change can carry, as a message."""
     message = change_pb2.ChangeOptions(
         request_id=options.request_id,
         dry_run=options.dry_run,
@@ -105,7 +106,8 @@ def _options(options: ChangeOptions) -> change_pb2.ChangeOptions:
     return message
 
 
-def _message(operation: Operation) -> change_pb2.Operation:
+def message_of(operation: Operation) -> change_pb2.Operation:
+    """One operation, as a message."""
     if isinstance(operation, Import):
         return change_pb2.Operation(import_module=change_pb2.ImportOperation(name=operation.name))
     if isinstance(operation, Evict):

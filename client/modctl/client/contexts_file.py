@@ -1,5 +1,6 @@
-"""Writing the configuration: the one place that makes TOML. Comments in a file that is changed by hand are lost, and the
-file before is kept beside it as config.toml.bak.
+"""Writing the configuration: the one place that makes TOML.
+
+Comments of a file that was changed by hand are lost; the file before is kept beside it as config.toml.bak.
 """
 
 from __future__ import annotations

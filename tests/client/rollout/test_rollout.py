@@ -205,7 +205,7 @@ async def test_an_abort_by_the_operator_undoes_whatever_on_failure_says() -> Non
 
 async def test_promote_ends_the_soak_of_one_wave_only() -> None:
     spec = RolloutSpec(soak_s=1000, waves=parse_waves("50%"))
-    fleet, keeper, runner = world(spec)
+    _, keeper, runner = world(spec)
     keeper.requests.append("promote")
     assert (await runner.run()).status == "DONE"
     assert 2000 <= runner.clock.now_unix_s() - 1_800_000_000 < 2100

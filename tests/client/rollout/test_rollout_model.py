@@ -1,7 +1,8 @@
 """Random faults, and kill -9 of the command line at any moment: what holds whatever happens.
 
-* Nothing is sent once more have failed than may; a batch that is not prepared is never larger than what may fail and one.
-* Every process that was ever seen is accounted for, and none runs the new version without the state saying that it may.
+* Nothing is sent once more have failed than may; what is sent unprepared is never more than may fail, and one.
+* Every process that was ever seen is accounted for, and none runs the new version without the state saying that it
+  may.
 * After UNDONE nobody runs the new version.
 * When the faults are over, `resume` or `undo` leads to one version everywhere.
 """

@@ -334,7 +334,7 @@ def abort_command(rollout: str, **flags: Any) -> int:
 @_ROLLOUT
 @operating
 def undo_command(rollout: str, **flags: Any) -> int:
-    """Undo everything that a rollout has changed, newest first; what cannot be undone is named and can be tried again."""
+    """Undo everything that a rollout has changed, newest first; what cannot be undone is named; then try again."""
     return _tell_or_do(rollout, flags, "", lambda runner: runner.undo("undone by its operator"))
 
 
@@ -343,13 +343,12 @@ def _tell_or_do(rollout: str, flags: dict[str, Any], request: str, prepare: Call
     from modctl.client.rollout.errors import RolloutBusyError
 
     kept = _kept(rollout)
-    flags |= {name: value for name, value in kept.connection.items() if not flags.get(name)}
-    session = Session(flags)
+    session = _KeptSession(flags, kept)
     try:
         with kept.store.running(kept.rollout):
             if prepare is None:
                 return _pause(kept, session.output)
-            return session.stream(lambda _: _go_on(kept, session, prepare))
+            return session.stream(lambda fleet: _go_on(kept, fleet, session.output, prepare))
     except RolloutBusyError as busy:
         if not request:
             raise
@@ -368,21 +367,37 @@ def _pause(kept: Kept, output: Output) -> int:
     return exits.OK
 
 
-async def _go_on(kept: Kept, session: Session, prepare: Callable[[Runner], None]) -> int:
+async def _go_on(kept: Kept, fleet: AsyncFleet, output: Output, prepare: Callable[[Runner], None]) -> int:
     from modctl.client.printers import rollouts
     from modctl.client.rollout.begin import run_until_stopped
 
-    fleet = kept.fleet(session.settings())
-    session.watch_over(fleet)
-    try:
-        runner = kept.runner(fleet, _telling(session.output))
-        kept.store.take_requests(kept.rollout)  # what was asked of a runner that is gone
-        prepare(runner)
-        state = await run_until_stopped(runner, fleet)
-    finally:
-        await fleet.close()
-    rollouts.show(state, kept.spec, len(kept.targets), session.output)
+    runner = kept.runner(fleet, _telling(output))
+    kept.store.take_requests(kept.rollout)  # what was asked of a runner that is gone
+    prepare(runner)
+    state = await run_until_stopped(runner, fleet)
+    rollouts.show(state, kept.spec, len(kept.targets), output)
     return _code(state)
+
+
+class _KeptSession(Session):
+    """A session whose fleet is the one that a rollout froze, dialled as it was then unless the flags say otherwise.
+
+    Args:
+        flags: as the command got them.
+        kept: the rollout.
+    """
+
+    def __init__(self, flags: dict[str, Any], kept: Kept) -> None:
+        whom = {"host": (), "hosts_file": None, "exclude": (), "process": "all"}
+        known = {name: value for name, value in kept.connection.items() if not flags.get(name)}
+        super().__init__({**whom, **flags, **known})
+        self._kept = kept
+
+    def fleet(self) -> AsyncFleet:
+        """The rollout's."""
+        fleet = self._kept.fleet(self.settings())
+        self.show_progress(fleet)
+        return fleet
 
 
 for _command in (

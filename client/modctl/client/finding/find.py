@@ -17,6 +17,18 @@ PATIENCE_S = 10.0
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 
 
+def check_source(source: str) -> None:
+    """Refuses what is no source, without asking it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not source.startswith(("exec:", "dns://", "srv://")):
+        raise UsageError(
+            f"--discover {source!r} is not known; write dns:///svc:50051, srv:///_modctl._tcp.svc or exec:CMD"
+        )
+
+
 async def find(source: str) -> list[Target]:
     """The targets that a source names now; addresses of names are looked up by the fleet, as for --host.
 
@@ -27,21 +39,18 @@ async def find(source: str) -> list[Target]:
         UsageError: a source that is none, or what it gives are no targets.
         NoTargetError: it gives nothing.
     """
+    check_source(source)
     if source.startswith("exec:"):
         found = await _run(source[len("exec:") :])
     elif source.startswith("dns://"):
         found = parse_targets([_rest(source, "dns://")])
-    elif source.startswith("srv://"):
+    else:
         name = _rest(source, "srv://")
         try:
             records = await asyncio.to_thread(srv.look_up, name, PATIENCE_S)
         except srv.SrvError as error:
             raise NoTargetError(f"--discover {source}: {error}") from error
         found = parse_targets(f"{record.host}:{record.port}" for record in records)
-    else:
-        raise UsageError(
-            f"--discover {source!r} is not known; write dns:///svc:50051, srv:///_modctl._tcp.svc or exec:CMD"
-        )
     if not found:
         raise NoTargetError(f"--discover {source}: no target was found")
     return found

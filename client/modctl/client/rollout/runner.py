@@ -168,6 +168,11 @@ class Runner:
             if isinstance(step, End):
                 self._observe(None, self.state)
 
+    async def preflight_only(self) -> RolloutState:
+        """Asks everybody whether they could take the change, and divides them into waves. Changes nothing."""
+        await looking.preflight(self)
+        return self.state
+
     async def _take(self, step: object) -> None:
         state = self.state
         if isinstance(step, Preflight):

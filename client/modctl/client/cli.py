@@ -33,9 +33,15 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "undo": ("modctl.client.commands.undo", "undo_command", "Take a revision back."),
     "history": ("modctl.client.commands.history", "history_command", "Show what was changed, by whom, and why."),
     "watch": ("modctl.client.commands.watch", "watch_command", "Follow changes as they happen."),
+    "rollout": ("modctl.client.commands.rollout", "rollout_command", "Bring a change to a fleet in waves."),
     "agents": ("modctl.client.commands.agents", "agents_command", "List the processes found."),
     "freeze": ("modctl.client.commands.freeze", "freeze_command", "Make processes refuse every change."),
     "thaw": ("modctl.client.commands.freeze", "thaw_command", "Let frozen processes be changed again."),
+    "context": (
+        "modctl.client.commands.context",
+        "context_command",
+        "Keep named sets of targets and credentials.",
+    ),
     "demo": ("modctl.client.commands.demo", "demo_command", "Start a small fleet here and walk through the verbs."),
     "completion": (
         "modctl.client.commands.completion",

@@ -73,7 +73,9 @@ def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
         return _changing("InjectModule", inject, service_pb.InjectModuleResponse)
     messages = [message_of(operation) for operation in operations]
     if kinds == {Evict}:
-        evict = service_pb.EvictModulesRequest(operations=[each.evict for each in messages], options=options_of(options))
+        evict = service_pb.EvictModulesRequest(
+            operations=[each.evict for each in messages], options=options_of(options)
+        )
         return _changing("EvictModules", evict, service_pb.EvictModulesResponse)
     if kinds == {Reimport}:
         reimport = service_pb.ReimportModulesRequest(

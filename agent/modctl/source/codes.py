@@ -55,7 +55,12 @@ def compile_module(tree: ast.Module, filename: str, optimize: int = -1) -> CodeT
 
 
 def compile_pieces(
-    tree: ast.Module, pieces: list[ast.stmt], filename: str, optimize: int = -1, *, imports: list[ast.stmt] | None = None
+    tree: ast.Module,
+    pieces: list[ast.stmt],
+    filename: str,
+    optimize: int = -1,
+    *,
+    imports: list[ast.stmt] | None = None,
 ) -> CodeType:
     """The code of some statements of a module, as they would be compiled in it."""
     known = module_imports(tree) if imports is None else imports
@@ -73,7 +78,9 @@ def compile_pieces(
 
 def compile_value(tree: ast.Module, value: ast.expr, filename: str, optimize: int = -1) -> CodeType:
     """The code of one expression of a module."""
-    code = compile(ast.Expression(value), filename, "eval", flags=future_flags(tree), dont_inherit=True, optimize=optimize)
+    code = compile(
+        ast.Expression(value), filename, "eval", flags=future_flags(tree), dont_inherit=True, optimize=optimize
+    )
     assert isinstance(code, CodeType)
     return code
 
@@ -183,8 +190,10 @@ def _spelled(value: object) -> str:
 
 def identical(old: CodeType, new: CodeType) -> bool:
     """Whether nothing differs, positions included: there is no need to swap."""
-    return old == new and _lines(old) == _lines(new) and all(
-        identical(a, b) for (_, a), (_, b) in zip(children(old), children(new))
+    return (
+        old == new
+        and _lines(old) == _lines(new)
+        and all(identical(a, b) for (_, a), (_, b) in zip(children(old), children(new)))
     )
 
 

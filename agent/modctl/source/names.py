@@ -354,7 +354,9 @@ class _Lazy(ast.NodeVisitor):
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._function(node, [node.body])
 
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: list[ast.AST] | list[ast.stmt]) -> None:
+    def _function(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: list[ast.AST] | list[ast.stmt]
+    ) -> None:
         if self._locals:  # an inner function: its decorators and defaults run in the outer body
             for part in [*getattr(node, "decorator_list", []), *node.args.defaults, *node.args.kw_defaults]:
                 if part is not None:

@@ -164,6 +164,14 @@ class ModulePlan:
     def _old_bound(self) -> dict[str, int]:
         return bound(self.comparison.old)
 
+    @cached_property
+    def _old_touches(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for statement in self.comparison.old:
+            for name in statement.touches:
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
     def old_maker(self, name: str) -> Statement | None:
         """The old version's statement that bound a name last."""
         index = self._old_bound.get(name)
@@ -181,9 +189,10 @@ class ModulePlan:
         index = self._old_bound.get(name)
         if index is None or self.comparison.old[index].kind != ASSIGN or self.comparison.old[index].label != name:
             return None
-        if sum(name in statement.touches for statement in self.comparison.old) > 1:
+        found = base_of(self.old.tree.body[index])
+        if found is None or any(self._old_touches.get(each, 0) > 1 for each in (name, *found.names)):
             return None
-        return base_of(self.old.tree.body[index])
+        return found
 
     def class_base(self, index: int, name: str) -> Base | None:
         """The same for an attribute that a class's body binds; `index` is the old class statement's."""

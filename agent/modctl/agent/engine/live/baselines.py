@@ -104,7 +104,11 @@ def filename_of(name: str, module: ModuleType) -> str:
     """The file name that the module's code carries."""
     namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
     for value in list(namespace.values()):
-        if type(value) is FunctionType and value.__globals__ is namespace and not value.__code__.co_filename.startswith("<str"):
+        if (
+            type(value) is FunctionType
+            and value.__globals__ is namespace
+            and not value.__code__.co_filename.startswith("<str")
+        ):
             return value.__code__.co_filename
     spec = namespace.get("__spec__")
     return getattr(spec, "origin", None) or namespace.get("__file__") or f"<modctl:{name}>"
@@ -127,7 +131,9 @@ def source_of(name: str, module: ModuleType, filename: str) -> str:
         get_source = getattr(loader, "get_source", None)
         found = get_source(getattr(spec, "name", name)) if get_source is not None else None
     except (OSError, ImportError, SyntaxError, UnicodeError) as error:
-        raise RefusedError(name, "NO_SOURCE", f"its source cannot be read: {error}", "Use reimport or inject") from error
+        raise RefusedError(
+            name, "NO_SOURCE", f"its source cannot be read: {error}", "Use reimport or inject"
+        ) from error
     if not isinstance(found, str):
         raise RefusedError(name, "NO_SOURCE", "it has no source", "Use inject --replace")
     return found

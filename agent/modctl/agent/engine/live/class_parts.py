@@ -116,6 +116,7 @@ def run_part(merger: Merger, staged: StagedModule, live: type, part: Part, site:
             written.add("__doc__")
         made = {name: capture.namespace[name] for name in written if name in capture.namespace}
         state = merge_namespace(merger, live, made, site)
+        merger.stand_ins.changes(live, made)
         state = max(state, _notes(merger, live, capture.namespace.get("__annotations__"), part, site))
     elif any(old.body[index].annotates for index in part.comparison.gone):
         state = max(state, _notes(merger, live, dict(class_dict(live).get("__annotations__") or {}), part, site))

@@ -77,7 +77,9 @@ class LiveCodes:
                     todo += class_dict(value).values()
             elif kind in CONTAINERS and kind is not bytearray and id(value) not in self._seen and len(value) < 1000:
                 self._seen.add(id(value))
-                todo += [v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)]
+                todo += [
+                    v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)
+                ]
 
     def incomplete(self) -> bool:
         """Whether some code of the module that changes has holders which the walk did not find."""
@@ -91,7 +93,11 @@ class LiveCodes:
             codes[id(code)] = code
         found = {(code.co_firstlineno, code.co_name) for code in codes.values()}
         top = {key for key, pairs in self._pairs.items() if any(len(pair.route) == 1 for pair in pairs)}
-        top -= {(c.co_firstlineno, c.co_name) for c in (p.old for ps in self._pairs.values() for p in ps) if not c.co_flags & 1}
+        top -= {
+            (c.co_firstlineno, c.co_name)
+            for c in (p.old for ps in self._pairs.values() for p in ps)
+            if not c.co_flags & 1
+        }
         if top - found:
             return True  # a function of the module whose object is somewhere else
         for identity in list(codes):
@@ -206,4 +212,6 @@ def _class_lines(codes: LiveCodes, merger: Merger) -> None:
         if owner is None or class_dict(owner).get("__firstlineno__", MISSING) != pair.old.co_firstlineno:
             continue
         if pair.new.co_firstlineno != pair.old.co_firstlineno:
-            merger.put("type", owner, "__firstlineno__", pair.new.co_firstlineno, f"{pair.old.co_qualname}.__firstlineno__")
+            merger.put(
+                "type", owner, "__firstlineno__", pair.new.co_firstlineno, f"{pair.old.co_qualname}.__firstlineno__"
+            )

@@ -7,6 +7,7 @@ is asked by its text whether it names module and name at all.
 
 from __future__ import annotations
 
+import re
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from modctl.source.statements import IMPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
 
     from modctl.agent.engine.live.baselines import Baselines
 
@@ -88,7 +88,9 @@ def _imported(plan: ModulePlan, follower: str, name: str, names: set[str]) -> se
     for statement in plan.comparison.new:
         for item in statement.imports:
             base = _absolute(item.module, item.level, package)
-            if base == name and (item.attribute in names or item.attribute == "*" or not item.attribute or "*" in names):
+            if base == name and (
+                item.attribute in names or item.attribute == "*" or not item.attribute or "*" in names
+            ):
                 found.add(item.binds if item.binds != "*" else "*")
             elif not item.attribute and (name == base or name.startswith(f"{base}.") or base.startswith(f"{name}.")):
                 found.add(item.binds)
@@ -119,11 +121,19 @@ def _followers(name: str, names: set[str]) -> list[str]:
             atoms[id(value)] = key
         elif value is not None:
             wanted.add(id(value))
+    if "__all__" in names:
+        wanted |= {id(value) for value in home.values() if type(value) not in ATOMS}
+        atoms.update({id(value): key for key, value in home.items() if type(value) in ATOMS and key[:2] != "__"})
     tops = {name.partition(".")[0]}
     top_is_stdlib = bool(tops & _STDLIB)
     found: list[str] = []
     for other, module in list(sys.modules.items()):
-        if module is changed or other == "__main__" or type(module) is not ModuleType or module.__dict__.get("__name__") != other:
+        if (
+            module is changed
+            or other == "__main__"
+            or type(module) is not ModuleType
+            or module.__dict__.get("__name__") != other
+        ):
             continue
         if not top_is_stdlib and other.partition(".")[0] in _STDLIB:
             continue
@@ -145,11 +155,11 @@ def _mentions(module: ModuleType, tail: str, names: Iterable[str]) -> bool:
             text = file.read()
     except OSError:
         return True
-    return tail.encode() in text and any(name.encode() in text for name in names)
+    if not re.search(rb"\b(?:import|from)\b[^\n;]*\b" + tail.encode() + rb"\b", text) and b"(" in text:
+        return bool(re.search(rb"\bimport\s*\([^)]*\b" + tail.encode() + rb"\b", text))
+    return b"*" in text or any(name.encode() in text for name in names)
 
 
 def _class_of(value: Any, wanted: set[int]) -> bool:
     """Whether it is a class derived from one of the wanted ones."""
     return is_class(value) and not wanted.isdisjoint(map(id, type.__dict__["__bases__"].__get__(value)))
-
-

@@ -105,20 +105,21 @@ class Evaluation:
                     self.settle(staged, earlier)
         for module, name in self._foreign_reads(staged, statement):
             self.settle_name(module, name)
-        reach = self._reach(staged, statement) if statement.calls else {}
+        reach = self.reach(staged, statement) if statement.calls else {}
         for module, name in reach:
-            self.settle_name(module, name)
+            self.settle_name(module, name, before=index if module is staged else None)
         self._decide(staged, statement, reach)
 
-    def settle_name(self, staged: StagedModule, name: str) -> None:
-        """Settles every statement that binds or changes a name; `*` means all names."""
+    def settle_name(self, staged: StagedModule, name: str, before: int | None = None) -> None:
+        """Settles every statement that binds or changes a name; `*` means all names, `before` only earlier statements."""
         if staged.plan is None:
             return
         if name == "*":
             for statement in staged.plan.statements:
                 self.settle(staged, statement.index)
         for index in self._touchers(staged, name):
-            self.settle(staged, index)
+            if before is None or index < before:
+                self.settle(staged, index)
 
     def _foreign_reads(self, staged: StagedModule, statement: Statement) -> list[tuple[StagedModule, str]]:
         """Names of other staged modules that a statement reads: by import, and as attributes of modules."""
@@ -148,7 +149,7 @@ class Evaluation:
             here = deeper
         return []
 
-    def _reach(self, staged: StagedModule, statement: Statement) -> dict[tuple[StagedModule, str], bool]:
+    def reach(self, staged: StagedModule, statement: Statement) -> dict[tuple[StagedModule, str], bool]:
         """Names that functions called by a statement read, through any number of calls; True where the name is called."""
         found: dict[tuple[StagedModule, str], bool] = {}
         todo: list[tuple[StagedModule, Chain, bool]] = [(staged, chain, True) for chain in statement.calls]
@@ -239,8 +240,9 @@ class Evaluation:
         calls = {chain[0] for chain in statement.calls if len(chain) == 1}
         for name, provider in plan.providers[statement.index].items():
             state = self.state_after(staged, provider, name) if provider >= 0 else UNTOUCHED
-            if provider < 0 and name in plan.comparison.removed:
-                state = VALUE
+            if provider < 0:
+                unseen = self.surprises.get((staged.name, name), UNTOUCHED)
+                state = VALUE if name in plan.comparison.removed else unseen
             states.append(state)
             if name in calls:
                 called.append(state)
@@ -269,7 +271,9 @@ class Evaluation:
         if VALUE in states:
             return True
         for (module, name), is_called in reach.items():
-            state = self._state_of(module, name)
+            state = (
+                self._state_before(module, name, statement.index) if module is staged else self._state_of(module, name)
+            )
             if state == VALUE:
                 return self._runner.may_follow(staged, statement)
             if is_called:
@@ -279,8 +283,19 @@ class Evaluation:
     def _state_of(self, staged: StagedModule, name: str) -> int:
         if name == "*":
             plan = staged.plan
-            return max((self.final_state(staged, n) for n in plan.touchers), default=UNTOUCHED) if plan else UNTOUCHED
+            if plan is None:
+                return UNTOUCHED
+            states = [self.final_state(staged, each) for each in plan.touchers]
+            return VALUE if plan.comparison.removed else max(states, default=UNTOUCHED)
         return self.final_state(staged, name)
+
+    def _state_before(self, staged: StagedModule, name: str, index: int) -> int:
+        """What a name of the same module is when a statement runs."""
+        assert staged.plan is not None
+        if name in staged.plan.comparison.removed:
+            return VALUE
+        earlier = [i for i in self._touchers(staged, name) if i < index]
+        return self.state_after(staged, earlier[-1], name) if earlier else UNTOUCHED
 
     def _result_is_data(self, staged: StagedModule, statement: Statement) -> bool:
         """Whether all that a statement binds can be made again without harm: data and functions, never a live service."""

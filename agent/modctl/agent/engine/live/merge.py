@@ -15,8 +15,18 @@ from modctl.agent.engine.live.data import merge_container, merge_data
 from modctl.agent.engine.live.functions import merge_functions
 from modctl.agent.engine.live.operations import Batch
 from modctl.agent.engine.live.rehome import Rehomer
+from modctl.agent.engine.live.standins import StandIns
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
-from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MISSING, home_of, is_class, is_plain, is_plain_data, same_data
+from modctl.agent.engine.live.values import (
+    CONTAINERS,
+    LRU_WRAPPER,
+    MISSING,
+    home_of,
+    is_class,
+    is_plain,
+    is_plain_data,
+    same_data,
+)
 from modctl.agent.engine.live.world import World
 
 
@@ -36,6 +46,7 @@ class Merger:
     def __init__(self, world: World) -> None:
         self.world = world
         self.pending: list[Pending] = []
+        self.stand_ins = StandIns(world)
         #: Live functions led to new callables: (live, staged callable, what).
         self.forwards: list[tuple[FunctionType, Any, str]] = []
         #: ids of live functions that have their new code already: the sweep leaves them alone.

@@ -16,6 +16,7 @@ from modctl.agent.engine.live.values import ATOMS, LRU_WRAPPER, MAPPINGS, MISSIN
 from modctl.agent.engine.live.world import World, rebuilt
 
 _DEEP = 4
+_set_class = object.__dict__["__class__"].__set__
 
 
 class Rehomer:
@@ -155,6 +156,9 @@ class Rehomer:
             type.__setattr__(cls, "__bases__", live_bases)
 
     def _instance(self, value: Any, depth: int) -> None:
+        live_class = self._world.canon(type(value))
+        if live_class is not MISSING:
+            _set_class(value, live_class)  # made while its class was made anew, to be merged into the live one
         attributes = instance_dict(value)
         for key, item in list((attributes or {}).items()):
             live = self(item, depth + 1)

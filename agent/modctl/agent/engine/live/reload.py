@@ -108,4 +108,3 @@ class Reloader:
 
         journal.afterwards.append(restore)
         return Reloaded(transaction.report, journal, transaction.plans)
-

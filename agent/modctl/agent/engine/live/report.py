@@ -27,7 +27,9 @@ class ModuleReport:
     def to_dict(self) -> dict[str, Any]:
         """As the protocol's ModuleChange has it, without name and versions."""
         symbols = {
-            key: sorted(getattr(self, key)) for key in ("changed", "added", "removed", "replaced", "kept") if getattr(self, key)
+            key: sorted(getattr(self, key))
+            for key in ("changed", "added", "removed", "replaced", "kept")
+            if getattr(self, key)
         }
         return {"tier": f"TIER_{self.tier}", "symbols": symbols}
 

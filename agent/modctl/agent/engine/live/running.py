@@ -73,6 +73,7 @@ class Runner:
             self.reran.append(f"{staged.name}:{statement.first_line}")
         saved = self._force_providers(staged, statement)
         stars = self._drop_starred(staged, statement)
+        replaced = self.merger.stand_ins.put(self._used(staged, statement))
         try:
             if not self._store_attribute(staged, statement) and not self._run_class(staged, statement):
                 self._execute(staged, statement)
@@ -80,6 +81,8 @@ class Runner:
             raise
         except BaseException as error:
             raise StagingError(staged.name, statement.first_line, error) from error
+        finally:
+            self.merger.stand_ins.put_back(replaced)
         for name, value in saved.items():
             if name not in statement.touches:
                 staged.namespace[name] = value
@@ -95,6 +98,15 @@ class Runner:
                     staged.namespace.pop(name, None)
         assert staged.plan is not None
         exec(staged.plan.piece(statement.index), staged.namespace)  # noqa: S102 - the source that we were asked to load
+
+    def _used(self, staged: StagedModule, statement: Statement) -> list[tuple[StagedModule, str]]:
+        """Where a statement, and functions that it calls, may find classes that they call or look into."""
+        if statement.kind == CLASS or (statement.kind == DEF and not statement.decorated):
+            return []
+        own = {chain[0] for chain in (*statement.calls, *statement.chains)}
+        found = [(staged, name) for name in own]
+        found += [place for chain in statement.chains for place in self.evaluation.attribute_of_module(staged, chain)]
+        return found + list(self.evaluation.reach(staged, statement))
 
     @staticmethod
     def evaluation_writers(staged: StagedModule, name: str) -> list[int]:
@@ -211,11 +223,8 @@ class Runner:
             ):
                 continue
             last = touchers[-1] == statement.index
-            if not last and any(
-                (staged.name, i) in self.evaluation.executed or plan.statements[i].writes.count(name)
-                for i in touchers
-                if i > statement.index
-            ):
+            chained = self.evaluation.chain_start(staged, touchers[-1], name) is not None
+            if not last and (chained or any(name in plan.statements[i].writes for i in touchers if i > statement.index)):
                 known = staged.initial.get(name, MISSING)
                 state = UNTOUCHED if staged.namespace.get(name, MISSING) is known else VALUE
                 self.evaluation.set_state(staged, statement.index, name, state)
@@ -240,8 +249,6 @@ class Runner:
             staged.namespace[name] = self.world.substitute(live, lambda function: function.__code__)
             return
         bound, state = self.merger.merge(live, new, self._site(staged, name, statement))
-        if bound is live and is_class(live):
-            staged.namespace[name] = live
         self.decisions[staged.name, name] = bound
         self.evaluation.set_state(staged, statement.index, name, state)
 
@@ -263,11 +270,7 @@ class Runner:
         self, staged: StagedModule, statement: Statement, before: dict[str, Any], stars: set[str]
     ) -> None:
         """Names that the statement bound though its text does not say so: `globals()[…] = …`, `import *`."""
-        for name in [
-            *staged.namespace.keys() - before.keys(),
-            *before.keys() - staged.namespace.keys(),
-            *before.keys(),
-        ]:
+        for name in {**staged.namespace, **before, **dict.fromkeys(stars)}:
             if name in statement.touches or name in ("__builtins__", "__annotations__"):
                 continue
             new = staged.namespace.get(name, MISSING)

@@ -145,6 +145,7 @@ class Transaction:
         if self._batch is not None:
             return self._batch
         rehome = Rehomer(self.world)
+        self.merger.stand_ins.settle()
         for (name, key), value in self.runner.decisions.items():
             staged = self.world.modules[name]
             if staged.home is not staged.namespace and value is not staged.home.get(key, MISSING):
@@ -174,9 +175,13 @@ class Transaction:
             self.merger.put("item", home, key, value, f"{name}.{key}")
             self.merger.removed.append(f"{name}.{key}")
         notes = staged.namespace.get("__annotations__")
-        gone = {n for s in plan.comparison.old for n in s.annotates} - {n for s in plan.comparison.new for n in s.annotates}
+        gone = {n for s in plan.comparison.old for n in s.annotates} - {
+            n for s in plan.comparison.new for n in s.annotates
+        }
         if type(home.get("__annotations__")) is dict:
-            wanted = {k: v for k, v in (notes if type(notes) is dict else home["__annotations__"]).items() if k not in gone}
+            wanted = {
+                k: v for k, v in (notes if type(notes) is dict else home["__annotations__"]).items() if k not in gone
+            }
             if not self.merger.same(home["__annotations__"], wanted):
                 self.merger.put("refill", home["__annotations__"], None, wanted, f"{name}.__annotations__")
         elif type(notes) is dict and notes:
@@ -223,6 +228,7 @@ class Transaction:
 
     def _drop_leftovers(self) -> None:
         """Classes made only to be compared would show up in `__subclasses__()` until they are collected."""
+        self.merger.stand_ins.drop()
         for cls in self.merger.leftover_classes:
             try:
                 type.__dict__["__bases__"].__set__(cls, (type("_Dropped", (), {}),))
@@ -245,12 +251,22 @@ class Transaction:
                     part.added.append(key)
                 elif state in (BEHAVIOUR, VALUE) and key not in part.changed:
                     part.changed.append(key)
-        for what, bucket in ((merger.removed, "removed"), ([w for w, _ in merger.replaced], "replaced"), ([w for w, _ in merger.kept], "kept")):
+        for what, bucket in (
+            (merger.removed, "removed"),
+            ([w for w, _ in merger.replaced], "replaced"),
+            ([w for w, _ in merger.kept], "kept"),
+        ):
             for place in what:
-                owner = next((n for n in sorted(self.plans, key=len, reverse=True) if place.startswith((f"{n}.", f"{n}:"))), None)
+                owner = next(
+                    (n for n in sorted(self.plans, key=len, reverse=True) if place.startswith((f"{n}.", f"{n}:"))), None
+                )
                 if owner is not None:
                     names = getattr(report.module(owner), bucket)
-                    symbol = place[len(owner) + 1 :].partition(".")[0].partition("[")[0] if bucket != "kept" else place[len(owner) + 1 :]
+                    symbol = (
+                        place[len(owner) + 1 :].partition(".")[0].partition("[")[0]
+                        if bucket != "kept"
+                        else place[len(owner) + 1 :]
+                    )
                     if bucket == "removed" and "." in place[len(owner) + 1 :]:
                         continue
                     if symbol not in names:
@@ -325,5 +341,3 @@ def _subclasses(cls: type) -> list[type]:
         found.append(each)
         todo += type.__subclasses__(each)
     return found
-
-

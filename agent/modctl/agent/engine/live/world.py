@@ -31,7 +31,6 @@ class StagedModule:
         #: What each name was bound to in the copy before anything ran.
         self.initial: dict[str, Any] = {}
 
-
     def code_filename(self, found: str) -> str:
         """The file name that this module's code carries: as found, where its plan was made for another spelling of it."""
         assert self.plan is not None

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support.host import PYTHON, Host
+from support.host import OURS, PYTHON, Host
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ def test_without_waiting_start_returns_at_once(state_dir: Path) -> None:
         assert took_s < 0.05
 
 
+@pytest.mark.skipif(not OURS, reason="the other interpreter has no grpc")
 def test_the_gateway_in_a_thread_needs_no_other_process(state_dir: Path) -> None:
     code = """
         from modctl import agent

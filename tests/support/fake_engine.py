@@ -120,4 +120,4 @@ def install() -> None:
     """Makes start() of this process use it."""
     from modctl.agent import lifecycle
 
-    lifecycle.new_engine = FakeEngine  # type: ignore[assignment]
+    lifecycle.new_engine = lambda settings: FakeEngine()

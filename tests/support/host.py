@@ -84,6 +84,9 @@ class Host:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("MODCTL_", "PYTHON"))}
         if not OURS:
             environ |= {"PYTHONPATH": str(TESTS.parent / "agent"), "MODCTL_PYTHON": sys.executable}
+        if host_version() >= (3, 13):
+            # It counts threads when the agent's goes on already, and warns of every fork in __main__.
+            environ["PYTHONWARNINGS"] = "ignore:This process:DeprecationWarning"
         environ |= {"MODCTL_STATE_DIR": str(state_dir), "TEST_REPORT": str(self._report), **(environment or {})}
         options = {"stdin": subprocess.DEVNULL, "start_new_session": True, **options}
         with self._output.open("wb") as output:

@@ -15,12 +15,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.log import ERROR, INFO, WARNING, log
-from modctl.agent.primitives import allocate_lock, get_ident, on_main_thread
+from modctl.agent.primitives import allocate_lock, get_ident, hold_signals, on_main_thread, set_signal_mask, signal_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modctl.agent.holding import SignalHold
+    from modctl.agent.holding import SignalRelease
     from modctl.agent.runtime import Runtime
 
 #: How long a fork waits for the agent at most.
@@ -33,8 +33,8 @@ class Forks:
     def __init__(self) -> None:
         self._current: Runtime | None = None
         self._registered = False
-        self._hold: SignalHold | None = None
-        self._holdable = True
+        self._release: SignalRelease | None = None
+        self._releasable = True
         self._reset()
 
     def _reset(self) -> None:
@@ -43,6 +43,8 @@ class Forks:
         self._forking: set[int] = set()
         self._quiesced: Runtime | None = None
         self._paused: Runtime | None = None
+        #: What the main thread blocked before its fork began.
+        self._mask: set[int] | None = None
 
     def follow(self, runtime: Runtime | None) -> None:
         """From now on forks concern this one; None: nobody."""
@@ -90,7 +92,9 @@ class Forks:
             paused.resume()
 
     def _in_child(self) -> None:
+        mask = self._mask
         self._reset()
+        self._mask = mask
         runtime = self._current
         # Maybe called a second time: uWSGI has hooks of its own.
         if runtime is not None and runtime.pid != os.getpid():
@@ -105,21 +109,30 @@ class Forks:
             runtime.reborn()
 
     def _hold_signals(self) -> None:
-        if self._hold is None and self._holdable:
-            self._holdable = False
-            try:
-                # Here and not earlier: ctypes costs a service that never forks half a MiB.
-                from modctl.agent.holding import SignalHold
+        if self._releasable:
+            self._mask = signal_mask()
+            hold_signals()
+            if self._release is None:
+                _guarded(self._make_release, "hold signals during a fork")
 
-                self._hold = SignalHold()
-            except (ImportError, AttributeError, OSError) as error:
-                log(INFO, "signals cannot be held during forks: %r", error)
-        if self._hold is not None:
-            self._hold.hold()
+    def _make_release(self) -> None:
+        try:
+            # Here and not earlier: ctypes costs a service that never forks half a MiB.
+            from modctl.agent.holding import SignalRelease
+
+            self._release = SignalRelease()
+        except (ImportError, AttributeError, OSError) as error:
+            self._releasable = False
+            log(INFO, "signals cannot be held during forks: %r", error)
 
     def _arm_release(self) -> None:
-        if self._hold is not None:
-            self._hold.arm(main_thread=on_main_thread())
+        mask = None
+        if on_main_thread():
+            mask, self._mask = self._mask, None
+        if self._release is not None:
+            self._release.arm(mask)
+        elif mask is not None:
+            set_signal_mask(mask)
 
 
 def _guarded(work: Callable[[], object], purpose: str) -> None:

@@ -13,14 +13,14 @@ import os
 from functools import partial
 from typing import Any, Final
 
-from modctl.agent.primitives import FAULTS, SIG_BLOCK, SIG_SETMASK
+from modctl.agent.primitives import SIG_BLOCK, SIG_SETMASK
 
 #: sizeof(sigset_t) of glibc and musl.
 _SET_BYTES: Final = 128
 
 
-class SignalHold:
-    """The main thread's signals during its forks. Make it inside a fork's first hook: it registers the last.
+class SignalRelease:
+    """The last hook of a fork. Made inside a fork's first hook, it registers itself behind all others.
 
     Raises:
         AttributeError, OSError: this Python's C library cannot be called.
@@ -28,34 +28,22 @@ class SignalHold:
 
     def __init__(self) -> None:
         # PyDLL keeps the GIL: no other thread comes between arming the release and the release.
-        library: Any = ctypes.PyDLL(None)
-        self._sigmask = library.pthread_sigmask
-        self._sigmask.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-        self._held = ctypes.create_string_buffer(_SET_BYTES)
-        library.sigfillset(self._held)
-        for number in FAULTS:
-            library.sigdelset(self._held, number)
-        self._nothing = ctypes.create_string_buffer(_SET_BYTES)
-        self._before = ctypes.create_string_buffer(_SET_BYTES)
-        self._holding = False
-        #: What the last hook does: blocks nothing more, or sets the mask of before.
-        self._how = ctypes.c_int(SIG_BLOCK)
+        self._library: Any = ctypes.PyDLL(None)
+        sigmask = self._library.pthread_sigmask
+        sigmask.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+        self._how = ctypes.c_int()
         self._mask = ctypes.create_string_buffer(_SET_BYTES)
-        release = partial(self._sigmask, self._how, self._mask, None)
+        self.arm(None)
+        release = partial(sigmask, self._how, self._mask, None)
         os.register_at_fork(after_in_parent=release, after_in_child=release)
 
-    def hold(self) -> None:
-        """Blocks all but the signals of faults in the calling thread, which must be the main one."""
-        self._sigmask(SIG_BLOCK, self._nothing, self._before)
-        self._holding = True
-        self._sigmask(SIG_BLOCK, self._held, None)
+    def arm(self, mask: set[int] | None) -> None:
+        """Says what the hook, which follows at once in the same thread, is to do.
 
-    def arm(self, *, main_thread: bool) -> None:
-        """Says what the last hook, which follows at once in the same thread, is to do."""
-        if main_thread and self._holding:
-            self._holding = False
-            self._mask.raw = self._before.raw
-            self._how.value = SIG_SETMASK
-        else:
-            self._mask.raw = self._nothing.raw
-            self._how.value = SIG_BLOCK
+        Args:
+            mask: the signals to block and no others; None leaves them as they are.
+        """
+        self._library.sigemptyset(self._mask)
+        for number in mask or ():
+            self._library.sigaddset(self._mask, int(number))
+        self._how.value = SIG_BLOCK if mask is None else SIG_SETMASK

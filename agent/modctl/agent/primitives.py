@@ -73,6 +73,16 @@ def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -
         _sigmask(SIG_SETMASK, before)
 
 
+def signal_mask() -> set[int]:
+    """What the calling thread blocks."""
+    return _sigmask(SIG_BLOCK, ())
+
+
+def hold_signals() -> None:
+    """Makes the calling thread block all signals but those of faults."""
+    _sigmask(SIG_BLOCK, _HELD)
+
+
 def on_main_thread() -> bool:
     """Whether the calling thread is the one that runs signal handlers."""
     return get_native_id() == os.getpid()

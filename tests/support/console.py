@@ -7,8 +7,14 @@ digests, times, temporary paths, and how wide columns are.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import select
+import struct
 import subprocess
+import termios
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
@@ -70,21 +76,29 @@ def agrees(shown: tuple[str, ...], seen: list[str]) -> bool:
 
 
 class Shell:
-    """One bash that commands are typed into, so that `cd`, `export` and `&` last; a context manager."""
+    """One bash that commands are typed into, so that `cd`, `export` and `&` last; a context manager.
+
+    What the commands print goes to a terminal, for on a terminal modctl speaks as it does to people.
+    """
 
     _MARK = "@@done@@"
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], columns: int = 120) -> None:
+        self._terminal, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        settings = termios.tcgetattr(theirs)
+        settings[1] &= ~termios.ONLCR
+        termios.tcsetattr(theirs, termios.TCSANOW, settings)
         self._process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdout=theirs,
+            stderr=theirs,
             start_new_session=True,
         )
+        os.close(theirs)
 
     def __enter__(self) -> Shell:  # noqa: PYI034 - typing.Self is of 3.11
         return self
@@ -92,23 +106,23 @@ class Shell:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait(10)
-        cast("IO[str]", self._process.stdin).close()
-        cast("IO[str]", self._process.stdout).close()
+        cast("IO[bytes]", self._process.stdin).close()
+        os.close(self._terminal)
 
     @property
     def session_id(self) -> int:
         """Of the shell and all that it starts."""
         return self._process.pid
 
-    def run(self, command: str) -> list[str]:
+    def run(self, command: str, within_s: float = 60.0) -> list[str]:
         """The lines that a command prints, stderr among them."""
-        stdin, stdout = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
+        stdin = cast("IO[bytes]", self._process.stdin)
         # The command's own stdin is empty: it must not read what is typed next.
-        stdin.write(f"{{ {command}\n}} </dev/null\nprintf '\\n%s\\n' '{self._MARK}'\n")
+        stdin.write(f"{{ {command}\n}} </dev/null\nprintf '\\n%s\\n' '{self._MARK}'\n".encode())
         stdin.flush()
-        lines: list[str] = []
-        for line in stdout:
-            if line.rstrip("\n") == self._MARK:
-                return lines
-            lines.append(line.rstrip("\n"))
-        raise AssertionError(f"the shell ended at {command!r}: {lines}")
+        seen = b""
+        while not seen.endswith(f"\n{self._MARK}\n".encode()):
+            ready, _, _ = select.select([self._terminal], [], [], within_s)
+            assert ready, f"{command!r} does not end: {seen!r}"
+            seen += os.read(self._terminal, 65536)
+        return seen.decode().removesuffix(f"{self._MARK}\n").splitlines()

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES: Final = 256 * 1024
 WATCH_POLL_S: Final = 0.25
 #: Finding a source asks the host's own finders, details walk the heap: both may take long.
-_ON_JOBS: Final = frozenset({"change", "get_module", "resolve"})
+_ON_JOBS: Final = frozenset({"change", "prepare", "commit", "abandon", "evaluate", "get_module", "resolve"})
+#: Changes, whole or by halves.
+_CHANGES: Final = frozenset({"change", "prepare", "commit", "abandon"})
 
 
 class _Answer(NamedTuple):
@@ -92,7 +94,8 @@ class Requests:
     def _work(self, request_id: int, operation: str, request: dict[str, Any]) -> _Answer:
         """On a thread of its own: the whole answer."""
         try:
-            bodies = [self._engine.change(request)] if operation == "change" else list(self._engine.answer(request))
+            changes = operation in _CHANGES
+            bodies = [self._engine.change(request)] if changes else list(self._engine.answer(request))
             frames = [(0, body) for body in bodies[:-1]] + [(LAST, bodies[-1] if bodies else b"{}")]
         except BaseException as error:  # noqa: BLE001 - user code ran: its SystemExit must not end this thread unanswered
             frames = [_refusal(error)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, lines, patching, table
 from modctl.agent.engine.commit import CommitRefusedError, Write, commit
 from modctl.agent.engine.execution import Execution, recipes_for
 from modctl.agent.engine.holders import holders_by_name
+from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.operations import ChangeRequest, Import, Reimport, Undo
 from modctl.agent.engine.outcomes import Refusal, failed, refused, stays, summary
@@ -21,7 +23,7 @@ from modctl.agent.engine.versions import digest_of, version_of
 from modctl.agent.engine.writes import Owners, added_writes, bind_children, entry_writes, registry_writes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from modctl.agent.engine.execution import Recipes
     from modctl.agent.engine.memory import Memory
@@ -53,6 +55,7 @@ class Changes:
         self.distributions = Distributions()
         self.worker: Worker | None = None
         self.staging: Staging | None = None
+        self._hold: Callable[[Prepared], None] | None = None
 
     def run(self, request: ChangeRequest) -> dict[str, Any]:
         """Makes a change; returns the fields of ChangeResult but the request's id and duration."""
@@ -65,6 +68,9 @@ class Changes:
             return refused([Refusal("", "", "REVISION_DIFFERS", "expect_revision", hint)])
         first = request.operations[0]
         if isinstance(first, Undo):
+            if self._hold is not None:
+                hint = "an undo is not prepared; it needs no staging and commits at once"
+                return refused([Refusal("", ACTION_RESTORE, "UNSUPPORTED", "prepare", hint)])
             undo = plan_undo(memory.journal, first.revision, memory.finder)
             return self.take_back(undo, request.identity, request.reason, request.request_id, dry_run=request.dry_run)
         if patching.is_asked_for(request):
@@ -120,35 +126,63 @@ class Changes:
         if not writes and not added:
             modules = self._modules(plan, execution, staging, before, entries)
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "everything was loaded already"}
+
+        def finish() -> dict[str, Any]:
+            try:
+                paused_ms = self._commit(writes)
+            except CommitRefusedError as error:
+                kept = self._withdraw(execution.loaded, owners)
+                return self._not_committed(error, kept, execution)
+            committed_at_unix_s = time.time()
+            self._remember_loaded(staging)
+            number = self._note([*added, *writes])
+            modules = self._modules(plan, execution, staging, before, entries)
+            revision = Revision(
+                number,
+                request.identity,
+                request.reason,
+                modules,
+                [*added, *writes],
+                request.request_id,
+                fixed=self._fixed(added),
+            )
+            memory.journal.add(revision)
+            memory.expiries.schedule(revision, plan.steps)
+            more = sum(1 for write in added if write.is_entry() and write.key not in asked)
+            return {
+                "outcome": "OUTCOME_APPLIED",
+                "revision": number,
+                "undoable": revision.undoable,
+                "paused_ms": round(paused_ms, 3),
+                "committed_at_unix_s": committed_at_unix_s,
+                "modules": modules,
+                "message": summary(modules, more),
+                "side_effects": execution.effects,
+            }
+
+        planned: list[dict[str, Any]] = self._planned(plan, recipes, execution, before)["modules"]
+        return self.conclude(Prepared(finish, lambda: self._withdraw(execution.loaded, owners), planned))
+
+    def prepare(self, request: ChangeRequest, hold: Callable[[Prepared], None]) -> dict[str, Any]:
+        """Makes a change up to its commit, and hands what would commit it over; returns the fields of ChangeResult.
+
+        Args:
+            request: as for run().
+            hold: takes what is prepared.
+        """
+        self._hold = hold
         try:
-            paused_ms = self._commit(writes)
-        except CommitRefusedError as error:
-            kept = self._withdraw(execution.loaded, owners)
-            return self._not_committed(error, kept, execution)
-        self._remember_loaded(staging)
-        number = self._note([*added, *writes])
-        modules = self._modules(plan, execution, staging, before, entries)
-        revision = Revision(
-            number,
-            request.identity,
-            request.reason,
-            modules,
-            [*added, *writes],
-            request.request_id,
-            fixed=self._fixed(added),
-        )
-        memory.journal.add(revision)
-        memory.expiries.schedule(revision, plan.steps)
-        more = sum(1 for write in added if write.is_entry() and write.key not in asked)
-        return {
-            "outcome": "OUTCOME_APPLIED",
-            "revision": number,
-            "undoable": revision.undoable,
-            "paused_ms": round(paused_ms, 3),
-            "modules": modules,
-            "message": summary(modules, more),
-            "side_effects": execution.effects,
-        }
+            return self.run(request)
+        finally:
+            self._hold = None
+
+    def conclude(self, prepared: Prepared) -> dict[str, Any]:
+        """The end of every change that is staged: commits it, or where it is only prepared has it held."""
+        if self._hold is None:
+            return prepared.finish()
+        self._hold(prepared)
+        message = "staged and held; nothing has changed yet"
+        return {"outcome": "OUTCOME_PREPARED", "modules": prepared.modules, "message": message}
 
     def take_back(
         self,

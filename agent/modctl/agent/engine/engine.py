@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import table
@@ -41,6 +42,7 @@ class Engine:
             "get_module": self._get_module,
             "resolve": self._resolve,
             "list_revisions": self._list_revisions,
+            "evaluate": self._evaluate,
             "freeze": self._freeze,
             "thaw": self._thaw,
         }
@@ -81,6 +83,7 @@ class Engine:
         self._quiesced_by = None
         self._memory.recorder.after_fork_in_child()
         self._memory.generations.after_fork_in_child()
+        self._memory.holding.forget()
         if forked_by_staged_code:
             return  # the staging thread goes on in the child until the module's code ends, and then ends the child
         self._changing = None
@@ -129,38 +132,85 @@ class Engine:
         return answer(request)
 
     def change(self, request: dict[str, Any]) -> bytes:
-        """Makes a change; returns the JSON body of a ChangeResult. Blocks; call it on a thread of its own.
+        """Makes a change, or one half of one; returns the JSON body of a ChangeResult. Blocks; call it on a thread of
+        its own.
+
+        The halves are the ops `prepare`, and `commit` or `abandon`; see PROTOCOL.md.
 
         Raises:
             RequestError: BAD_REQUEST, or BUSY where another change does not end.
         """
         from modctl.agent.engine import operations
         from modctl.agent.engine.changes import Changes
+        from modctl.agent.engine.holding import lease_of
 
         began_ns = time.perf_counter_ns()
+        op = request.get("op")
+        if op in ("commit", "abandon"):
+            return self._end_held(request, began_ns, commits=op == "commit")
         parsed = operations.parse(request)
-        if not self._lock.acquire(timeout=parsed.timeout_s + _QUEUE_TIMEOUT_S):
-            raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
-        lock, self._changing = self._lock, get_ident()
-        try:
+        lease_s = lease_of(request) if op == "prepare" else 0.0
+        with self._one_at_a_time(parsed.timeout_s):
             if (kept := self._memory.answers.get(parsed.request_id)) is not None:
                 return kept
             if self._changes is None:
                 self._changes = Changes(self._memory)
             names = [str(getattr(operation, "name", "")) for operation in parsed.operations]
-            try:
-                sys.audit("modctl.change", "before", parsed.request_id, parsed.identity, names)
-            except Exception as error:
-                hint = f"an audit hook of the process forbids the change: {type(error).__name__}: {error}"
-                raise RequestError("PERMISSION_DENIED", "AUDIT_HOOK", hint) from error
-            result = self._changes.run(parsed)
-            result["request_id"] = parsed.request_id
-            result["duration_ms"] = round((time.perf_counter_ns() - began_ns) / 1e6, 3)
-            body = _encode(result)
-            if not parsed.dry_run:
-                self._memory.answers.keep(parsed.request_id, body)
-            _audit_after(result["outcome"], parsed.request_id, parsed.identity, names)
-            return body
+            _audit_before(parsed.request_id, parsed.identity, names)
+            if op == "prepare":
+                holding = self._memory.holding
+                holding.expire()
+                result = self._changes.prepare(
+                    parsed,
+                    lambda prepared: holding.hold(parsed.request_id, prepared, parsed.identity, names, lease_s),
+                )
+            else:
+                result = self._changes.run(parsed)
+            keep = not parsed.dry_run and op != "prepare"
+            return self._answered(result, parsed.request_id, parsed.identity, names, began_ns, keep=keep)
+
+    def _end_held(self, request: dict[str, Any], began_ns: int, *, commits: bool) -> bytes:
+        """Commits or drops what was prepared."""
+        from modctl.agent.engine.outcomes import Refusal, refused
+
+        request_id, identity = str(request.get("request_id") or ""), str(request.get("identity") or "")
+        memory = self._memory
+        with self._one_at_a_time(0.0):
+            if not commits:
+                return _encode({"dropped": memory.holding.drop(request_id)})
+            if (kept := memory.answers.get(request_id)) is not None:
+                return kept
+            names = memory.holding.names_of(request_id)
+            if memory.frozen:
+                hint = f"the process is frozen ({memory.frozen_reason or 'no reason given'}); thaw it first"
+                result = refused([Refusal("", "", "FROZEN", "frozen", hint)])
+                return self._answered(result, request_id, identity, names, began_ns, keep=False)
+            _audit_before(request_id, identity, names)
+            prepared = memory.holding.take(request_id)
+            if prepared is None:
+                hint = "nothing is prepared under this id, or its lease is over; prepare it again"
+                result = refused([Refusal("", "", "NOT_PREPARED", "lease", hint)])
+                return self._answered(result, request_id, identity, names, began_ns, keep=False)
+            return self._answered(prepared.finish(), request_id, identity, names, began_ns, keep=True)
+
+    def _answered(
+        self, result: dict[str, Any], request_id: str, identity: str, names: list[str], began_ns: int, *, keep: bool
+    ) -> bytes:
+        result["request_id"] = request_id
+        result["duration_ms"] = round((time.perf_counter_ns() - began_ns) / 1e6, 3)
+        body = _encode(result)
+        if keep:
+            self._memory.answers.keep(request_id, body)
+        _audit_after(result["outcome"], request_id, identity, names)
+        return body
+
+    @contextmanager
+    def _one_at_a_time(self, timeout_s: float) -> Iterator[None]:
+        if not self._lock.acquire(timeout=timeout_s + _QUEUE_TIMEOUT_S):
+            raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
+        lock, self._changing = self._lock, get_ident()
+        try:
+            yield
         finally:
             self._changing = None
             lock.release()
@@ -194,6 +244,7 @@ class Engine:
     def next_expiry_s(self) -> float | None:
         """Seconds until expire() has something to do; None where nothing waits."""
         waits_s = [self._memory.origins.next_survey_s()]
+        waits_s.append(self._memory.holding.next_due_s())
         if not self._memory.frozen:
             waits_s.append(self._memory.expiries.next_due_s())
         return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)
@@ -205,6 +256,13 @@ class Engine:
         before.
         """
         self._memory.origins.survey()
+        if self._memory.holding.next_due_s() == 0.0 and self._lock.acquire(blocking=False):
+            lock, self._changing = self._lock, get_ident()
+            try:
+                self._memory.holding.expire()
+            finally:
+                self._changing = None
+                lock.release()
         if self._memory.frozen or self._memory.expiries.next_due_s() != 0.0:
             return
         if self._changes is None or not self._lock.acquire(blocking=False):
@@ -245,6 +303,11 @@ class Engine:
         found = [revision.as_message() for revision in self._memory.journal.newest_first()]
         yield _encode({"revisions": found[:limit] if limit else found})
 
+    def _evaluate(self, request: dict[str, Any]) -> Iterator[bytes]:
+        from modctl.agent.engine.expressions import evaluate
+
+        yield _encode(evaluate(request))
+
     def _freeze(self, request: dict[str, Any]) -> Iterator[bytes]:
         self._memory.frozen = True
         self._memory.frozen_reason = clean(str(request.get("reason") or ""))[:1_000]
@@ -265,6 +328,14 @@ class Engine:
                 }
             }
         )
+
+
+def _audit_before(request_id: str, identity: str, names: list[str]) -> None:
+    try:
+        sys.audit("modctl.change", "before", request_id, identity, names)
+    except Exception as error:
+        hint = f"an audit hook of the process forbids the change: {type(error).__name__}: {error}"
+        raise RequestError("PERMISSION_DENIED", "AUDIT_HOOK", hint) from error
 
 
 def _audit_after(outcome: str, request_id: str, identity: str, names: list[str]) -> None:

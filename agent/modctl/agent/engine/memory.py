@@ -5,6 +5,7 @@ from __future__ import annotations
 from modctl.agent.engine import bootstrap
 from modctl.agent.engine.expiry import Expiries
 from modctl.agent.engine.generations import Generations
+from modctl.agent.engine.holding import Holding
 from modctl.agent.engine.injected import InjectedFinder
 from modctl.agent.engine.journal import Answers, Journal
 from modctl.agent.engine.origins import Origins
@@ -24,6 +25,7 @@ class Memory:
         journal: revisions.
         answers: answers by request id.
         expiries: what takes itself back, and when.
+        holding: changes that are prepared and wait for their commit.
         rows: encoded rows.
         frozen: whether changes are refused.
         frozen_reason: why.
@@ -38,6 +40,7 @@ class Memory:
         self.journal = Journal()
         self.answers = Answers()
         self.expiries = Expiries()
+        self.holding = Holding()
         self.rows = Rows(self.generations, self.origins, self.expiries.by_name)
         self.expiries.on_change = self.rows.forget
         self.frozen = False

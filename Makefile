@@ -6,7 +6,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check lint types proto-check bench proto test-docker test-pythons clean
+.PHONY: help environment demo test check lint types proto-check bench proto test-docker test-pythons fuzz clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +46,12 @@ test-docker: environment ## the same on containers with their own addresses
 test-pythons: environment ## the tests on every Python 3.10-3.13 found, and with the oldest libraries
 	$(BIN)/python scripts/pythons.py
 
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= frames names policies change_sets hosts archives audit_lines calls agents
+fuzz: environment ## feed every parser and every RPC with bytes, guided by coverage (FUZZ_SECONDS each)
+	$(BIN)/python -m pip install -q atheris
+	@for target in $(FUZZ_TARGETS); do $(BIN)/python tests/fuzz/run.py $$target $(FUZZ_SECONDS) || exit 1; done
+
 clean: ## take away what was made here
-	rm -rf .venv .tools .certificates dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools .certificates .fuzz dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -150,7 +150,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._listeners.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self._security.stop)
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending: what was begun is written all the same
+            await asyncio.get_running_loop().run_in_executor(None, self._security.stop)
         for pool in (self._files, self._compiling):
             pool.shutdown(wait=False, cancel_futures=True)
         self._modules.close()

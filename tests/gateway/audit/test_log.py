@@ -73,11 +73,14 @@ def test_a_log_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
     assert told(log) == [{"n": 2}]
 
 
-def test_half_a_line_that_a_crash_left_is_passed_over(tmp_path: Path) -> None:
+def test_half_a_line_that_a_crash_left_is_passed_over_and_swallows_no_other(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'{"n": 1}\n{"n": 2')
     file.chmod(0o600)
-    assert told(AuditLog(str(file), 10_000, 1)) == [{"n": 1}]
+    log = AuditLog(str(file), 10_000, 1)
+    assert told(log) == [{"n": 1}]
+    log.append([{"n": 3}])
+    assert list(log.lines()) == [b'{"n":3}', b'{"n": 2', b'{"n": 1}']
 
 
 @settings(max_examples=200, deadline=None)

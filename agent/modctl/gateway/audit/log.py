@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: One line never has more: what is longer is cut by whoever makes records.
 MAX_LINE_BYTES: Final = 1024 * 1024
 _BLOCK_BYTES: Final = 256 * 1024
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class AuditLog:
@@ -99,6 +99,8 @@ class AuditLog:
                 raise OSError(errno.EPERM, "other users may write to the audit log", self.place)
             if found.st_size == 0:
                 self._sync_directory()
+            elif os.pread(fd, 1, found.st_size - 1) != b"\n":
+                os.write(fd, b"\n")  # a crash left half a line: it must not swallow ours
         except BaseException:
             os.close(fd)
             raise

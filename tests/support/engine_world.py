@@ -14,7 +14,7 @@ PYTHONS = "MODCTL_TEST_PYTHONS"
 TIMEOUT_S = 60.0
 
 PRELUDE = '''
-import importlib, json, os, sys, threading, time
+import ast, importlib, json, os, sys, threading, time  # ast: tracebacks of 3.11 load it when first formatted
 sys.path.insert(0, os.getcwd())
 from modctl.agent.engine import Engine
 from modctl.agent.errors import RequestError

@@ -84,7 +84,9 @@ def test_a_module_that_raises_leaves_the_old_one(world: World, source: str, kind
         (b"X = " + b"-" * 200_000 + b"1\n", None),
     ],
 )
-def test_a_source_that_does_not_compile_is_refused_with_its_place(world: World, content: bytes, line: int | None) -> None:
+def test_a_source_that_does_not_compile_is_refused_with_its_place(
+    world: World, content: bytes, line: int | None
+) -> None:
     world.run(
         f"""
         import app
@@ -437,5 +439,3 @@ def test_builtins_that_change_later_are_seen(world: World) -> None:
         """,
         ONE,
     )
-
-

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.holders import defined_in, holders_of, importers_of
 from modctl.agent.engine.injected import InjectedLoader
-from modctl.agent.engine.safe import MISSING, class_dict, clean, is_kind, module_dict, text, type_name
+from modctl.agent.engine.safe import MISSING, class_dict, clean, is_exactly, is_kind, module_dict, text, type_name
 from modctl.agent.engine.values import attribute_value
 from modctl.agent.errors import RequestError
 
@@ -97,7 +97,7 @@ def exports_of(candidate: object) -> list[dict[str, Any]]:
     if namespace is None:
         return []
     listed = namespace.get("__all__")
-    if type(listed) in (list, tuple):
+    if is_exactly(type(listed), list, tuple):
         names = [name for name in list(listed or ()) if type(name) is str]
     else:
         names = [

@@ -142,6 +142,15 @@ class Generations:
             self._note_in_place(name, 0)
         return seen
 
+    def reloaded(self, name: str, candidate: object, spec: object) -> None:
+        """The program has executed a loaded module again."""
+        with self._lock:
+            if name in self._seen:
+                self._see(name, candidate, spec)
+            else:
+                self._see(name, candidate, spec).generation += 1  # nobody had looked at it before
+                self._note_in_place(name, 0)
+
     def generation(self, name: str) -> int:
         """The generation last seen of a name; 0 of one that is not in the table as far as is known."""
         seen = self._seen.get(name)

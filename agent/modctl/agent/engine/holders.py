@@ -6,7 +6,7 @@ import types
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import table
-from modctl.agent.engine.safe import class_dict, clean, is_kind, key_text, module_dict, text
+from modctl.agent.engine.safe import class_dict, clean, is_exactly, is_kind, key_text, module_dict, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +75,7 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
                 found.append(
                     {"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"}
                 )
-            elif type(value) in (list, tuple, set, frozenset, dict) and len(value) < 10_000:
+            elif is_exactly(type(value), list, tuple, set, frozenset, dict) and len(value) < 10_000:
                 held = _in_container(value, wanted)
                 if held:
                     found.append(

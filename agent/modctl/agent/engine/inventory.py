@@ -8,7 +8,7 @@ import zipimport
 from typing import Any, Final, NamedTuple
 
 from modctl.agent.engine import bootstrap
-from modctl.agent.engine.injected import InjectedLoader
+from modctl.agent.engine.injected import InjectedLoader, InjectedModule
 from modctl.agent.engine.safe import instance_dict, module_dict, mro, text
 
 SOURCE: Final = "MODULE_KIND_SOURCE"
@@ -67,6 +67,13 @@ def loader_of(namespace: dict[str, Any]) -> Any:
     """The loader that a module says it has; None where it has none."""
     loader = spec_fields(spec_of(namespace)).get("loader")
     return dict.get(namespace, "__loader__") if loader is None else loader
+
+
+def injected_of(candidate: object) -> InjectedModule | None:
+    """What an injected module is made from; None of any other."""
+    namespace = module_dict(candidate)
+    loader = None if namespace is None else loader_of(namespace)
+    return loader.injected if type(loader) is InjectedLoader else None
 
 
 def facts_of(name: str, candidate: object) -> Facts:

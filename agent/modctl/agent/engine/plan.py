@@ -108,7 +108,7 @@ class Planner:
         if problem := names.problem_with(name):
             self._refuse(name, action, "BAD_NAME", "name", problem)
             return None
-        before = len(self._refusals)
+        before, changed = len(self._refusals), dict(self._changed)
         if isinstance(operation, Import):
             found: list[str] = [name]
             sent: dict[str, SentModule] = {}
@@ -119,7 +119,10 @@ class Planner:
             found, sent = self._reimport(operation)
         else:
             found, sent = self._inject(operation), {}
-        return None if len(self._refusals) > before else Step(index, operation, tuple(found), sent)
+        if len(self._refusals) > before:
+            self._changed = changed  # what is refused changes nothing for later operations
+            return None
+        return Step(index, operation, tuple(found), sent)
 
     def _evict(self, operation: Evict) -> list[str]:
         name = operation.name

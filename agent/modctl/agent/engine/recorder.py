@@ -114,7 +114,7 @@ class Recorder:
                 executed = original(spec, module)
                 return executed
             finally:
-                end(running, executed)
+                end(running, executed, True)
 
         return _exec
 
@@ -129,7 +129,7 @@ class Recorder:
             return None
         return running
 
-    def _end(self, running: Import | None, module: Any) -> None:
+    def _end(self, running: Import | None, module: Any, again: bool = False) -> None:
         if running is None:
             return
         try:
@@ -154,6 +154,8 @@ class Recorder:
                 False,
             )
             loaded.source, loaded.state = None, ""
+            if again:
+                self._generations.reloaded(text(running.spec.name), module, running.spec)
             if (followed := self._followed.get(ident)) is not None:
                 followed.append((text(running.spec.name), module))
         except Exception:  # noqa: BLE001 - as above

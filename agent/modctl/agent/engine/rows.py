@@ -220,6 +220,8 @@ class Rows:
             self._origins.note(name, candidate, facts.origin)
         if candidate is None:
             return fields
+        if (injected := inventory.injected_of(candidate)) is not None and injected.digest:
+            fields["digest"] = injected.digest
         loaded = self._generations.loaded(candidate)
         if loaded is not None:
             if facts.file and loaded.stat is not None:

@@ -58,6 +58,11 @@ def is_kind(candidate: object, kind: type) -> bool:
     return any(base is kind for base in mro(type(candidate)))
 
 
+def is_exactly(kind: type, *kinds: type) -> bool:
+    """Whether a class is one of these very classes. `in` would ask a foreign metaclass's `__eq__` or `__hash__`."""
+    return any(kind is each for each in kinds)
+
+
 def class_dict(kind: type) -> Any:
     """The mappingproxy of a class's own attributes."""
     return _class_dict_of(kind)
@@ -69,7 +74,7 @@ def instance_dict(candidate: object) -> dict[str, Any] | None:
         own = _class_dict_of(kind)
         if "__dict__" in own:
             descriptor = own["__dict__"]
-            if type(descriptor) not in _DICT_DESCRIPTORS:
+            if not is_exactly(type(descriptor), *_DICT_DESCRIPTORS):
                 return None
             found = descriptor.__get__(candidate)
             return found if type(found) is dict else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import Any, Final
 
-from modctl.agent.engine.safe import class_dict, is_kind, module_dict
+from modctl.agent.engine.safe import class_dict, is_exactly, is_kind, module_dict
 
 #: Objects looked at per module.
 MAX_OBJECTS: Final = 20_000
@@ -34,10 +34,10 @@ def size_of(candidate: object) -> int:
         if kind is dict:
             total += dict.__sizeof__(value)
             waiting += list(dict.keys(value)) + list(dict.values(value))
-        elif kind in _CONTAINERS:
+        elif is_exactly(kind, *_CONTAINERS):
             total += kind.__sizeof__(value)
             waiting += list(value)
-        elif kind in _PLAIN:
+        elif is_exactly(kind, *_PLAIN):
             total += kind.__sizeof__(value)
         elif kind is types.FunctionType:
             total += object.__sizeof__(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import types
 from typing import Any, Final
 
-from modctl.agent.engine.safe import class_dict, clean, is_kind, module_dict
+from modctl.agent.engine.safe import class_dict, clean, is_exactly, is_kind, module_dict
 
 _PLAIN: Final = (str, bytes, int, float, complex, bool, type(None))
 _MAX_SYMBOLS: Final = 500
@@ -40,11 +40,11 @@ def differ(old: Any, new: Any) -> bool:
         return False
     if type(old) is not type(new):
         return True
-    if type(new) in _PLAIN:
+    if is_exactly(type(new), *_PLAIN):
         return bool(old != new)
     if type(new) is types.FunctionType:
         return codes_differ(old.__code__, new.__code__) or _defaults_differ(old.__defaults__, new.__defaults__)
-    if type(new) in (staticmethod, classmethod):
+    if is_exactly(type(new), staticmethod, classmethod):
         return differ(old.__func__, new.__func__)
     if type(new) is property:
         return any(differ(getattr(old, part), getattr(new, part)) for part in ("fget", "fset", "fdel"))
@@ -77,7 +77,7 @@ def codes_differ(old: types.CodeType, new: types.CodeType) -> bool:
 def _defaults_differ(old: Any, new: Any) -> bool:
     if old is None or new is None or len(old) != len(new):
         return old is not new and (old or ()) != (new or ())
-    return any(differ(one, other) for one, other in zip(old, new, strict=True) if type(other) in _PLAIN)
+    return any(differ(one, other) for one, other in zip(old, new, strict=True) if is_exactly(type(other), *_PLAIN))
 
 
 def _classes_differ(old: type, new: type) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.commit import Write
-from modctl.agent.engine.injected import InjectedLoader
 from modctl.agent.engine.names import leaf_of, parent_of
 from modctl.agent.engine.outcomes import Refusal
 from modctl.agent.engine.plan import ACTION_RESTORE
@@ -96,9 +95,7 @@ def _loaded_from(writes: Sequence[Write], finder: InjectedFinder) -> list[Write]
         if write.mapping is not finder.modules or write.before is MISSING or write.key in handled:
             continue
         candidate = table.get(write.key)
-        namespace = module_dict(candidate)
-        loader: Any = None if namespace is None else inventory.loader_of(namespace)
-        if type(loader) is not InjectedLoader or loader.injected is not write.before:
+        if inventory.injected_of(candidate) is not write.before:
             continue
         found.append(Write(table.modules(), write.key, candidate, MISSING, write.operation))
         package = module_dict(table.get(parent_of(write.key)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modctl.agent.engine.safe import MISSING, clean, module_dict, type_name
+from modctl.agent.engine.safe import MISSING, clean, is_exactly, module_dict, type_name
 
 MAX_CHARACTERS: Final = 10_000
 MAX_DEPTH: Final = 6
@@ -41,18 +41,21 @@ class Writer:
 
     def _value(self, value: Any, depth: int) -> None:
         kind = type(value)
-        if value is None or kind in (bool, float, complex):
+        if value is None or is_exactly(kind, bool, float, complex):
             self._add(repr(value))
         elif kind is int:
             self._add(repr(value) if value.bit_length() <= _MAX_INT_BITS else f"<int of {value.bit_length()} bits>")
-        elif kind in (str, bytes, bytearray):
+        elif is_exactly(kind, str, bytes, bytearray):
             if len(value) > MAX_CHARACTERS:
                 self.truncated = True
                 value = value[:MAX_CHARACTERS]
             self._add(repr(value))
         elif kind is dict:
             self._items(value, depth)
-        elif kind in _BRACKETS:
+        elif is_exactly(kind, *_BRACKETS):
+            if not value and is_exactly(kind, set, frozenset):
+                self._add(f"{kind.__name__}()")
+                return
             opening, closing = _BRACKETS[kind]
             self._members(opening, list(value), ",)" if kind is tuple and len(value) == 1 else closing, depth)
         else:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import inventory, table
-from modctl.agent.engine.injected import InjectedLoader
 from modctl.agent.engine.recipes import digest_of_file
 from modctl.agent.engine.recorder import stat_of_file
-from modctl.agent.engine.safe import MISSING, module_dict
+from modctl.agent.engine.safe import MISSING, is_module, module_dict
 
 if TYPE_CHECKING:
     from modctl.agent.engine.memory import Memory
@@ -20,15 +19,13 @@ def digest_of(memory: Memory, name: str) -> str:
     A file's is taken only where its stat is still the one that was recorded when it was loaded.
     """
     candidate = table.get(name)
-    namespace = module_dict(candidate)
-    if namespace is None:
+    if not is_module(candidate):
         return ""
     loaded = memory.generations.loaded(candidate)
     if loaded is not None and loaded.digest:
         return loaded.digest
-    loader = inventory.loader_of(namespace)
-    if type(loader) is InjectedLoader:
-        return loader.injected.digest
+    if (injected := inventory.injected_of(candidate)) is not None:
+        return injected.digest
     facts = inventory.facts_of(name, candidate)
     if not facts.file or facts.kind != inventory.SOURCE:
         return ""

@@ -50,7 +50,7 @@ def outcomes(result: Any) -> dict[str, str]:
 def test_a_listing_gives_the_modules_of_each_process(shop: FakeServer) -> None:
     with Fleet.connect(shop.address) as fleet:
         listed = {name: modules.names() for name, modules in fleet.list("billing*")}
-    assert listed == dict.fromkeys((FIRST, SECOND, THIRD), ["billing", "billing.tax"])
+    assert listed == {name: ["billing", "billing.tax"] for name in (FIRST, SECOND, THIRD)}
 
 
 def test_a_listing_of_many_batches_is_one_sequence(serve: Serve) -> None:

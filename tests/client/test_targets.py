@@ -47,7 +47,7 @@ REFUSED = {
     "svc:0": "no number",
     "svc:65536": "no number",
     "svc:http": "no number",
-    "svc:١": "no number",
+    "svc:\u0661": "no number",
     ":50051": "no host name",
     "::1": "in brackets",
     "fe80::1:50051": "in brackets",
@@ -86,11 +86,10 @@ def test_what_is_no_target_is_refused_with_the_cure(text: str, why: str) -> None
 def test_any_text_is_a_list_of_targets_or_refused_and_never_anything_else(text: str) -> None:
     try:
         targets = parse_targets([text])
-    except TargetSyntaxError as error:
-        assert str(error)
-    else:
-        # What was understood is written so that it is understood the same.
-        assert parse_targets([target.label for target in targets]) == targets
+    except TargetSyntaxError:
+        return
+    # What was understood is written so that it is understood the same.
+    assert parse_targets([target.label for target in targets]) == targets
 
 
 @given(st.sets(st.integers(min_value=0, max_value=300), min_size=1), st.integers(min_value=3, max_value=5))

@@ -72,7 +72,6 @@ def run(args: Sequence[str] | None = None) -> int:
     try:
         try:
             code = group().main(args=None if args is None else [*args], prog_name="modctl", standalone_mode=False)
-            sys.stdout.flush()
             return code if isinstance(code, int) else exits.OK
         except click.ClickException as error:
             error.show()
@@ -88,10 +87,6 @@ def run(args: Sequence[str] | None = None) -> int:
         except (KeyboardInterrupt, click.Abort):
             sys.stderr.write("modctl: interrupted\n")
             return exits.INTERRUPTED
-    except BrokenPipeError:
-        # Who read our output has seen enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.BROKEN_PIPE
     except Exception:  # noqa: BLE001 - the last place: a mistake of ours has its own exit code
         import traceback
 

@@ -6,9 +6,13 @@ environment, then the default.
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from modctl.client import exits
 from modctl.client.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -85,10 +89,27 @@ def command(name: str, short_help: str, **kwargs: Any) -> Callable[[Callable[...
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
         made: ModctlCommand = click.command(
             name, cls=ModctlCommand, short_help=short_help, context_settings=settings, **kwargs
-        )(function)
+        )(_quiet_in_a_closed_pipe(function))
         return made
 
     return decorate
+
+
+def _quiet_in_a_closed_pipe(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Who reads our output may have seen enough. click would end with 0 or 1, as its version has it."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> int | None:
+        try:
+            code = function(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return exits.BROKEN_PIPE
+        return code
+
+    return run
 
 
 def _all(flags: Sequence[Callable[[CommandT], CommandT]]) -> Callable[[CommandT], CommandT]:

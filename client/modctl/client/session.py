@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -163,9 +161,15 @@ class Session:
         return text.lower() if text.lower() in ("all", "any") else text or "all"
 
     def _run(self, work: Callable[[AsyncFleet], Awaitable[ResultT]]) -> ResultT:
+        # Imported here, so that --help of a command does without.
+        import asyncio
+
         return asyncio.run(self._in_loop(work))
 
     async def _in_loop(self, work: Callable[[AsyncFleet], Awaitable[ResultT]]) -> ResultT:
+        import asyncio
+        import signal
+
         fleet = self.fleet()
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work(fleet))
@@ -267,6 +271,9 @@ class Session:
 
     def _confirmed(self, question: str, default: bool) -> bool:
         """Asks. The loop stands still meanwhile, so that Ctrl-C has to be Python's own again."""
+        import asyncio
+        import signal
+
         loop = asyncio.get_running_loop()
         loop.remove_signal_handler(signal.SIGINT)
         try:

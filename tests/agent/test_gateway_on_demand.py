@@ -57,7 +57,7 @@ def test_a_gateway_that_is_killed_is_back_within_a_second(state_dir: Path) -> No
             (pid,) = host.gateway_pids()
             killed_s = time.time()
             os.kill(pid, signal.SIGKILL)
-            until(lambda: any(at > killed_s and not served for at, served in host.reports()), every_s=0.01)
+            until(lambda: not host.reports()[-1][1], every_s=0.005)
             until(lambda: host.reports()[-1][1], every_s=0.01)
             lost_s = min(at for at, served in host.reports() if at > killed_s and not served)
             back_s = min(at for at, served in host.reports() if at > lost_s and served)
@@ -181,7 +181,9 @@ def test_a_host_that_takes_the_agent_s_descriptors_keeps_its_own_and_is_served_a
             os._exit(0)
         os.waitpid(pid, 0)
         deadline = time.monotonic() + 35
-        while (runtime._wire is None or runtime._wire.fd in taken or not handle.addresses) and time.monotonic() < deadline:
+        def again():
+            return runtime._wire is not None and runtime._wire.fd not in taken and handle.addresses
+        while not again() and time.monotonic() < deadline:
             time.sleep(0.05)
         report([runtime._wire.fd not in taken, bool(handle.addresses)])
         for number, theirs in pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix  # what `os` offers of it gevent replaces by what needs a hub
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -73,11 +74,11 @@ def spawn_gateway(interpreter: str, instance_dir: str, service: str, environ: Ma
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
         # posix_spawn and not fork: no fork hook of the host's runs, and gevent's and eventlet's patches have no part.
-        return os.posix_spawn(
+        return posix.posix_spawn(
             interpreter,
             argv,
             gateway_environment(environ, sys.path),
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)],
+            file_actions=[(posix.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)],
             # Out of the host's session and process group: Ctrl-C in its terminal is not meant for the gateway.
             setsid=True,
             # The agent's thread blocks every signal, and the host may ignore some.
@@ -101,7 +102,7 @@ def gateway_environment(environ: Mapping[str, str], entries: Sequence[str]) -> d
 def reap(pid: int) -> bool:
     """Waits for a child of ours without waiting; True when there is nothing left to wait for."""
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
+        return posix.waitpid(pid, os.WNOHANG)[0] != 0
     except ChildProcessError:
         return True  # the host reaps every child itself
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from modctl.gateway.presence import ConnectedProcess
 
 #: Reasons for which a process may not say where sources are; then it loads them itself, or says why it does not.
+#: How long a prepared change is held where nothing is said, and at most, in seconds.
+DEFAULT_LEASE_S: Final = 30.0
+MAX_LEASE_S: Final = 300.0
 _UNRESOLVED: Final = frozenset({"UNKNOWN_OP", "MODULE_NOT_FOUND"})
 
 
@@ -44,6 +47,7 @@ class ChangeService:
             "EvictModules": Method(api.EvictModulesRequest, api.EvictModulesResponse, self.evict_modules),
             "ReimportModules": Method(api.ReimportModulesRequest, api.ReimportModulesResponse, self.reimport_modules),
             "ApplyChanges": Method(api.ApplyChangesRequest, api.ApplyChangesResponse, self.apply_changes),
+            "PrepareChanges": Method(api.PrepareChangesRequest, api.PrepareChangesResponse, self.prepare_changes),
             "Undo": Method(api.UndoRequest, api.UndoResponse, self.undo),
         }
 
@@ -70,6 +74,14 @@ class ChangeService:
         """Does many operations as one."""
         await self._change(call, request.operations, request.options)
 
+    async def prepare_changes(self, call: Call, request: module_service_pb2.PrepareChangesRequest) -> None:
+        """Stages many operations and holds them."""
+        lease_s = validation.seconds("lease_s", request.lease_s) or DEFAULT_LEASE_S
+        if request.options.dry_run or not request.options.request_id:
+            message = "a prepared change has a request_id, which its commit names, and is no dry run"
+            raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", message)
+        await self._change(call, request.operations, request.options, min(lease_s, MAX_LEASE_S))
+
     async def undo(self, call: Call, request: module_service_pb2.UndoRequest) -> None:
         """Takes a revision back."""
         validation.options(request.options)
@@ -82,7 +94,11 @@ class ChangeService:
         await call.ask(call.chosen(), each)
 
     async def _change(
-        self, call: Call, given: Iterable[change_pb2.Operation], options: change_pb2.ChangeOptions
+        self,
+        call: Call,
+        given: Iterable[change_pb2.Operation],
+        options: change_pb2.ChangeOptions,
+        lease_s: float = 0.0,
     ) -> None:
         operations = list(given)
         validation.options(options)
@@ -91,7 +107,7 @@ class ChangeService:
         request_id = options.request_id or uuid.uuid4().hex
         options.request_id = request_id
         try:
-            change = await self._in_thread(lambda: Change(operations, options, call.identity, self._sources))
+            change = await self._in_thread(lambda: Change(operations, options, call.identity, self._sources, lease_s))
         except ContentRefusedError as refused:
             result = _refusal(refused, request_id)
 

@@ -33,6 +33,7 @@ class Change:
         options: what every change can carry.
         identity: who asks.
         sources: the compiler and what it has compiled before.
+        lease_s: above zero, the change is only prepared, and held for so many seconds.
 
     Raises:
         ContentRefusedError: something that is sent along cannot be used. All such faults together.
@@ -44,12 +45,15 @@ class Change:
         options: change_pb2.ChangeOptions,
         identity: str,
         sources: Sources,
+        lease_s: float = 0.0,
     ) -> None:
         self._sources = sources
         self._faults: list[Fault] = []
         self._modules = 0
         self.request_id = options.request_id or uuid.uuid4().hex
         self._head = _head(options, self.request_id, identity)
+        if lease_s:
+            self._head |= {"op": "prepare", "lease_s": lease_s}
         self._operations = [self._operation(one) for one in operations]
         self._asked = [one.reimport for one in operations if one.WhichOneof("operation") == "reimport"]
         self._raise_faults()

@@ -24,6 +24,7 @@ from modctl.gateway.life import Life
 from modctl.gateway.listener import LocalListener
 from modctl.gateway.listeners import Listeners
 from modctl.gateway.module_service import ModuleService
+from modctl.gateway.phase_service import PhaseService
 from modctl.gateway.presence import ConnectedProcess, Presence
 from modctl.gateway.rpc import Endpoint
 from modctl.gateway.security import Security
@@ -73,6 +74,7 @@ class Gateway:
             module_service.SERVICE: {
                 **self._modules.methods(),
                 **ChangeService(self._compiling).methods(),
+                **PhaseService().methods(),
             },
             agent_service.SERVICE: {
                 **self._agents.methods(),

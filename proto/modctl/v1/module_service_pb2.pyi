@@ -196,10 +196,12 @@ class PrepareChangesResponse(_message.Message):
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class CommitChangesRequest(_message.Message):
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitChangesResponse(_message.Message):
     __slots__ = ("process", "result", "error")
@@ -212,10 +214,12 @@ class CommitChangesResponse(_message.Message):
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class AbandonChangesRequest(_message.Message):
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AbandonChangesResponse(_message.Message):
     __slots__ = ("process", "dropped", "error")
@@ -228,12 +232,14 @@ class AbandonChangesResponse(_message.Message):
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., dropped: bool = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class EvaluateExpressionRequest(_message.Message):
-    __slots__ = ("expression", "timeout_s")
+    __slots__ = ("expression", "timeout_s", "reason")
     EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     expression: str
     timeout_s: float
-    def __init__(self, expression: _Optional[str] = ..., timeout_s: _Optional[float] = ...) -> None: ...
+    reason: str
+    def __init__(self, expression: _Optional[str] = ..., timeout_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class EvaluateExpressionResponse(_message.Message):
     __slots__ = ("process", "truth", "value", "raised", "error")

@@ -24,10 +24,12 @@ BY_ROLE = """
     reimport        -    -      +       +
     reload          -    -      +       +
     undo            -    -      +       +
+    commit          -    -      +       +
     freeze          -    -      +       +
     thaw            -    -      +       +
     inject          -    -      -       +
     send            -    -      -       +
+    evaluate        -    -      -       +
     attributes      -    -      -       +
     override        -    -      -       +
     audit           -    -      -       +
@@ -39,7 +41,7 @@ MAY = {
     for role, mark in zip(ROLES, line.split()[1:], strict=True)
 }
 VERBS = sorted({verb for verb, _ in MAY})
-NAMELESS = {"agents", "list", "history", "freeze", "thaw", "audit"}
+NAMELESS = {"agents", "list", "history", "commit", "evaluate", "freeze", "thaw", "audit"}
 CHANGING = {"import", "evict", "reimport", "reload", "inject", "send", "override"}
 
 POLICY = """

@@ -177,7 +177,7 @@ class Engine:
         memory = self._memory
         with self._one_at_a_time(0.0):
             if not commits:
-                return _encode({"dropped": memory.holding.drop(request_id)})
+                return _encode({"dropped": memory.holding.drop(request_id, identity)})
             if (kept := memory.answers.get(request_id)) is not None:
                 return kept
             names = memory.holding.names_of(request_id)
@@ -186,7 +186,7 @@ class Engine:
                 result = refused([Refusal("", "", "FROZEN", "frozen", hint)])
                 return self._answered(result, request_id, identity, names, began_ns, keep=False)
             _audit_before(request_id, identity, names)
-            prepared = memory.holding.take(request_id)
+            prepared = memory.holding.take(request_id, identity)
             if prepared is None:
                 hint = "nothing is prepared under this id, or its lease is over; prepare it again"
                 result = refused([Refusal("", "", "NOT_PREPARED", "lease", hint)])

@@ -60,19 +60,23 @@ class Holding:
             raise RequestError("RESOURCE_EXHAUSTED", "BUSY", message)
         self._held[request_id] = _Held(prepared, identity, names, time.monotonic() + lease_s)
 
-    def take(self, request_id: str) -> Prepared | None:
-        """Hands out what is prepared under an id, to be finished now; None where there is nothing, or its time is
-        over.
+    def take(self, request_id: str, identity: str) -> Prepared | None:
+        """Hands out what is prepared under an id, to be finished now; None where there is nothing, its time is over,
+        or somebody else has prepared it: nobody lends his rights.
         """
         self.expire()
-        held = self._held.pop(request_id, None)
-        return None if held is None else held.prepared
+        held = self._held.get(request_id)
+        if held is None or held.identity != identity:
+            return None
+        del self._held[request_id]
+        return held.prepared
 
-    def drop(self, request_id: str) -> bool:
-        """Gives up what is prepared under an id; whether there was something."""
-        held = self._held.pop(request_id, None)
-        if held is None:
+    def drop(self, request_id: str, identity: str | None = None) -> bool:
+        """Gives up what is prepared under an id, by that identity where one is given; whether there was something."""
+        held = self._held.get(request_id)
+        if held is None or identity not in (None, held.identity):
             return False
+        del self._held[request_id]
         held.prepared.drop()
         return True
 

@@ -44,7 +44,7 @@ def operations_of(request: Any) -> list[change_pb2.Operation]:
         return [change_pb2.Operation(evict=one) for one in request.operations]
     if isinstance(request, _modules.ReimportModulesRequest):
         return [change_pb2.Operation(reimport=one) for one in request.operations]
-    if isinstance(request, _modules.ApplyChangesRequest):
+    if isinstance(request, (_modules.ApplyChangesRequest, _modules.PrepareChangesRequest)):
         return list(request.operations)
     return []
 
@@ -92,6 +92,10 @@ _ASKING: dict[type[Message], Callable[[Any], Iterable[Asked]]] = {
     _modules.EvictModulesRequest: _changes,
     _modules.ReimportModulesRequest: _changes,
     _modules.ApplyChangesRequest: _changes,
+    _modules.PrepareChangesRequest: _changes,
+    _modules.CommitChangesRequest: _only("commit"),
+    _modules.AbandonChangesRequest: _only("commit"),
+    _modules.EvaluateExpressionRequest: _only("evaluate"),
     _modules.UndoRequest: _only("undo"),
     _agents.GetAgentRequest: _only("agents"),
     _agents.ListProcessesRequest: _only("agents"),

@@ -125,7 +125,8 @@ def test_a_running_agent_is_one_thread_a_few_descriptors_and_the_standard_librar
     code = """
         def state():
             status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-            return [int(status["VmRSS"].split()[0]), *(len(os.listdir("/proc/self/" + what)) for what in ("task", "fd"))]
+            counts = [len(os.listdir("/proc/self/" + what)) for what in ("task", "fd")]
+            return [int(status["VmRSS"].split()[0]), *counts]
         import socket, threading, subprocess, logging
         before, modules = state(), set(sys.modules)
         from modctl import agent

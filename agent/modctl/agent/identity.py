@@ -25,6 +25,9 @@ COMMAND_WORDS: Final = 6
 COMMAND_CHARS: Final = 160
 
 
+_starts: dict[int, float] = {}
+
+
 class Identity:
     """The unchanging facts of one process; taken again after a fork.
 
@@ -37,7 +40,8 @@ class Identity:
         self.pid = os.getpid()
         self.service = settings.service
         self.host = clean_text(os.uname().nodename)
-        self.started_at_unix_s = started_at_unix_s()
+        # Worked out once: the clock drifts against the kernel's, and a process must not change its id by a second.
+        self.started_at_unix_s = _starts.setdefault(self.pid, started_at_unix_s())
         self.id = f"{self.service}/{self.host}/{self.pid}@{int(self.started_at_unix_s)}"
         self._labels = {clean_text(key): clean_text(value) for key, value in settings.labels}
         self._command = command_words(getattr(sys, "orig_argv", []) or sys.argv)

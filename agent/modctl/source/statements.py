@@ -256,5 +256,30 @@ def _class_facts(node: ast.ClassDef, lazy_annotations: bool) -> dict[str, Any]:
         "bases": tuple(chain_of(base) or () for base in node.bases),
         "has_keywords": bool(node.keywords),
         "generic": bool(type_parameters),
-        "body": statements_of(node.body, lazy_annotations=lazy_annotations),
+        "body": tuple(
+            _mangled(inner, node.name) for inner in statements_of(node.body, lazy_annotations=lazy_annotations)
+        ),
     }
+
+
+def _mangled(statement: Statement, owner: str) -> Statement:
+    """A class's private names as its namespace has them."""
+    names = (*statement.writes, *statement.reads, *statement.annotates)
+    if not any(name.startswith("__") and not name.endswith("__") for name in names):
+        return statement
+    prefix = f"_{owner.lstrip('_')}"
+
+    def mangle(found: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            prefix + name if prefix != "_" and name.startswith("__") and not name.endswith("__") else name for name in found
+        )
+
+    return replace(
+        statement,
+        reads=mangle(statement.reads),
+        bare=mangle(statement.bare),
+        writes=mangle(statement.writes),
+        deletes=mangle(statement.deletes),
+        annotates=mangle(statement.annotates),
+        label=mangle((statement.label,))[0],
+    )

@@ -7,7 +7,7 @@ again and counters stay; its namespace starts as a copy of the live class's. `su
 from __future__ import annotations
 
 import abc
-from types import CellType
+from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from modctl.source.codes import CAPTURE
@@ -115,6 +115,8 @@ def run_part(merger: Merger, staged: StagedModule, live: type, part: Part, site:
         if any(inner.kind == DOC for inner in ran):
             written.add("__doc__")
         made = {name: capture.namespace[name] for name in written if name in capture.namespace}
+        for name, value in made.items():
+            _tell_name(live, name, value)
         state = merge_namespace(merger, live, made, site)
         merger.stand_ins.changes(live, made)
         state = max(state, _notes(merger, live, capture.namespace.get("__annotations__"), part, site))
@@ -130,6 +132,16 @@ def run_part(merger: Merger, staged: StagedModule, live: type, part: Part, site:
     if type(live) is abc.ABCMeta:
         merger.abstract.append(live)
     return state
+
+
+def _tell_name(live: type, name: str, value: Any) -> None:
+    """What making a whole class does for descriptors that want to know their name."""
+    if type(value) in (FunctionType, staticmethod, classmethod, property) or class_dict(live).get(name) is value:
+        return
+    for cls in mro(type(value)):
+        if "__set_name__" in class_dict(cls):
+            class_dict(cls)["__set_name__"](value, live, name)
+            return
 
 
 def _notes(merger: Merger, live: type, notes: Any, part: Part, site: Site) -> int:

@@ -62,15 +62,23 @@ class Ledger:
         if kind in CONTAINERS:
             self._containers.setdefault(id(value), (what, value, _copy(value)))
         elif kind is FunctionType:
-            for cell in value.__closure__ or ():
-                held = cell_contents(cell)
-                if type(held) in CONTAINERS:
-                    self._containers.setdefault(id(held), (f"{what}.<closure>", held, _copy(held)))
+            self._function(what, value, seen)
         elif kind not in _ATOMIC and is_class(value) and id(value) not in seen:
             seen.add(id(value))
             for key, item in list(class_dict(value).items()):
                 if type(item) in CONTAINERS:
                     self._containers.setdefault(id(item), (f"{what}.{key}", item, _copy(item)))
+
+    def _function(self, what: str, function: FunctionType, seen: set[int]) -> None:
+        """What a function closes over, and the functions that it closes over or carries: singledispatch keeps its registry so."""
+        if id(function) in seen:
+            return
+        seen.add(id(function))
+        for held in [*map(cell_contents, function.__closure__ or ()), *function.__dict__.values()]:
+            if type(held) in CONTAINERS:
+                self._containers.setdefault(id(held), (f"{what}.<closure>", held, _copy(held)))
+            elif type(held) is FunctionType:
+                self._function(what, held, seen)
 
     def close(self) -> None:
         """Notes what was done to the containers and undoes it. Call it once, whatever became of the staging."""

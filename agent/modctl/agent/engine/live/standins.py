@@ -62,7 +62,9 @@ class StandIns:
         attributes["__qualname__"] = type.__dict__["__qualname__"].__get__(live)
         solid = next(base for base in mro(live) if not base.__flags__ & _HEAP_TYPE)
         try:
-            made = type.__new__(type, live.__name__, (solid,), attributes)
+            # Not on the builtin base itself: CPython exchanges bases only between classes of the heap.
+            blank = type.__new__(type, "_Blank", (solid,), {})
+            made = type.__new__(type, live.__name__, (blank,), attributes)
             _set_bases(made, (live,))
         except TypeError:
             return None  # slots: the statement sees the class as it was

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from gateway.fake_agent import FakeAgent, in_batches, last, silent
-from gateway.world import EVERYBODY, FAKE_AGENT, Stubs, row, until
 from modctl.local import frames
 from modctl.v1 import agent_service_pb2, module_service_pb2
+
+from gateway.fake_agent import FakeAgent, in_batches, last, silent
+from gateway.world import EVERYBODY, FAKE_AGENT, Stubs, row, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 LIST = module_service_pb2.ListModulesRequest(view="MODULE_VIEW_BASIC")
 GET = module_service_pb2.GetModuleRequest(name="x")
@@ -54,7 +57,7 @@ def hello(agent: FakeAgent, **changed: Any) -> bytes:
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\xff" * 64,
-        os.urandom(4096),
+        pytest.param(os.urandom(4096), id="noise"),
         frames.HEADER.pack(2**31, 0, 0),
         frames.encode(0, 0, b"not json"),
         frames.encode(0, 0, b"[]"),
@@ -241,9 +244,10 @@ def test_late_answers_of_a_cancelled_call_are_nobody_s(agent: Callable[..., Fake
         yield from last({"module": {"name": "late"}})
 
     one = agent(handlers={"get_module": late, "list_modules": lambda a, r: in_batches([])})
+    call = api.modules.GetModule(GET, timeout=0.3)
+    until(lambda: one.seen)
+    call.cancel()
     with pytest.raises(grpc.RpcError):
-        call = api.modules.GetModule(GET, timeout=0.3)
-        call.cancel()
         list(call)
     go_on.set()
     assert [answer.process.pid for answer in api.modules.ListModules(LIST)] == [one.pid]

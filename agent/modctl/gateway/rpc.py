@@ -49,6 +49,7 @@ class Method(NamedTuple):
         streams: whether the response is a stream.
         watches: whether it lasts until cancelled.
         open: whether anybody may call it: health checks only.
+        guarded: whether the policies have a say, beside the address that asks who calls.
     """
 
     request: type[Message]
@@ -57,6 +58,7 @@ class Method(NamedTuple):
     streams: bool = True
     watches: bool = False
     open: bool = False
+    guarded: bool = True
 
 
 class Call:
@@ -73,19 +75,22 @@ class Call:
         self._presence = presence
         self._writing = asyncio.Lock()
         self.answer: bytes | None = None
+        self._chosen: Chosen | None = None
         #: Hears every answer of a change, parsed: the audit log.
         self.on_answer: Callable[[Message], None] | None = None
         self.identity = identity
         self.deadline_s = _deadline_s(context, watches=method.watches)
 
     def chosen(self) -> Chosen:
-        """The processes that the call is about.
+        """The processes that the call is about: the same whenever it is asked, `any` too.
 
         Raises:
             CallFailure: there is none, or it does not say which.
         """
-        metadata = self._context.invocation_metadata() or ()
-        return choose([_text(value) for key, value in metadata if key == KEY], self._presence.all())
+        if self._chosen is None:
+            metadata = self._context.invocation_metadata() or ()
+            self._chosen = choose([_text(value) for key, value in metadata if key == KEY], self._presence.all())
+        return self._chosen
 
     async def write(self, answer: bytes) -> None:
         """Sends one answer; waits while the caller does not read."""
@@ -227,7 +232,7 @@ class Endpoint:
             except DecodeError as error:
                 message = f"the request is no {method.request.DESCRIPTOR.full_name}"
                 raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", message) from error
-            if caller is None:
+            if caller is None or not method.guarded:
                 await method.handle(call, request)
                 return call.answer
             async with self._guard.admitted(call, caller, name, request, len(data)):

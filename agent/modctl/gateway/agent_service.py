@@ -79,6 +79,8 @@ class AgentService:
             started_at_unix_s=self._started_at_unix_s,
             processes=len(self._presence),
             identity=call.identity,
+            role=call.role,
+            now_unix_s=time.time(),
             warnings=self._warnings(),
         )
         await call.write(answer.SerializeToString())

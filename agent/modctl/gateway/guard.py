@@ -163,8 +163,10 @@ class Guard:
             labels=tuple(process.facts.labels for process in about),
         )
         decisions = [decide.decide(policy, caller, made) for policy in policies]
-        if attempt is not None and decisions:
-            attempt.role = decisions[0].role
+        if decisions:
+            call.role = decisions[0].role
+            if attempt is not None:
+                attempt.role = call.role
         refused = decide.first_refusal(decisions)
         if refused is not None:
             raise _failure(refused, decisions)

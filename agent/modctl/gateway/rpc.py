@@ -79,6 +79,8 @@ class Call:
         #: Hears every answer of a change, parsed: the audit log.
         self.on_answer: Callable[[Message], None] | None = None
         self.identity = identity
+        #: What the caller is to the policy; the guard says it.
+        self.role = ""
         self.deadline_s = _deadline_s(context, watches=method.watches)
 
     def chosen(self) -> Chosen:

@@ -12,7 +12,7 @@ class GetAgentRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetAgentResponse(_message.Message):
-    __slots__ = ("modctl_version", "service", "host", "pid", "addresses", "python", "started_at_unix_s", "processes", "identity", "warnings")
+    __slots__ = ("modctl_version", "service", "host", "pid", "addresses", "python", "started_at_unix_s", "processes", "identity", "warnings", "role", "now_unix_s")
     MODCTL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class GetAgentResponse(_message.Message):
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NOW_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     modctl_version: str
     service: str
     host: str
@@ -33,7 +35,9 @@ class GetAgentResponse(_message.Message):
     processes: int
     identity: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, modctl_version: _Optional[str] = ..., service: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., python: _Optional[str] = ..., started_at_unix_s: _Optional[float] = ..., processes: _Optional[int] = ..., identity: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    role: str
+    now_unix_s: float
+    def __init__(self, modctl_version: _Optional[str] = ..., service: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., python: _Optional[str] = ..., started_at_unix_s: _Optional[float] = ..., processes: _Optional[int] = ..., identity: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., now_unix_s: _Optional[float] = ...) -> None: ...
 
 class ListProcessesRequest(_message.Message):
     __slots__ = ()

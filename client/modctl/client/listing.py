@@ -7,8 +7,9 @@ unnamed file, and rows become `Module`s only when somebody looks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, overload
 
 from modctl.client import wire
 from modctl.v1 import module_service_pb2 as service_pb
@@ -30,12 +31,40 @@ MEMORY_BUDGET_BYTES = 24 * 1024 * 1024
 _PROCESS_TAG = 0x0A  # field 1, length-delimited
 
 
+class _Spill:
+    """A file without a name, gone with the last batch in it."""
+
+    def __init__(self) -> None:
+        import tempfile
+
+        self._descriptor, path = tempfile.mkstemp(prefix="modctl-")
+        os.unlink(path)
+        self._end = 0
+
+    def append(self, content: bytes) -> int:
+        """Writes it; returns where it begins."""
+        begin = self._end
+        view = memoryview(content)
+        while view:
+            written = os.pwrite(self._descriptor, view, self._end)
+            self._end += written
+            view = view[written:]
+        return begin
+
+    def read(self, begin: int, size: int) -> bytes:
+        """What lies there."""
+        return os.pread(self._descriptor, size, begin)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
 class Batch:
     """At most 500 entries, shared by every process that sent just these."""
 
     __slots__ = ("_content", "_size", "_spill", "count", "shared")
 
-    def __init__(self, content: bytes | int, size: int, spill: IO[bytes] | None, count: int) -> None:
+    def __init__(self, content: bytes | int, size: int, spill: _Spill | None, count: int) -> None:
         self._content = content
         self._size = size
         self._spill = spill
@@ -52,8 +81,7 @@ class Batch:
         if isinstance(self._content, bytes):
             return self._content
         assert self._spill is not None
-        self._spill.seek(self._content)
-        return self._spill.read(self._size)
+        return self._spill.read(self._content, self._size)
 
 
 class BatchStore:
@@ -68,8 +96,7 @@ class BatchStore:
         self._held_bytes = 0
         self._by_content: dict[bytes, Batch] = {}
         # Of what lies in the file only the hash is remembered: two equal batches there are not folded, nor confused.
-        self._spill: IO[bytes] | None = None
-        self._spilled_bytes = 0
+        self._spill: _Spill | None = None
         self._processes: dict[bytes, tuple[str, str, int]] = {}
 
     def read(self, body: bytes) -> tuple[tuple[str, str, int], Batch | None, Failure | None]:
@@ -95,14 +122,8 @@ class BatchStore:
             batch = self._by_content[content] = Batch(content, len(content), None, count)
             return batch
         if self._spill is None:
-            import tempfile
-
-            self._spill = tempfile.TemporaryFile(prefix="modctl-")  # noqa: SIM115 - lives as long as its batches
-        self._spill.seek(self._spilled_bytes)
-        self._spill.write(content)
-        batch = Batch(self._spilled_bytes, len(content), self._spill, count)
-        self._spilled_bytes += len(content)
-        return batch
+            self._spill = _Spill()
+        return Batch(self._spill.append(content), len(content), self._spill, count)
 
 
 def _split(body: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.v1 import agent_service_pb2, change_pb2
+from modctl.v1 import agent_service_pb2, change_pb2, module_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +39,7 @@ WORST_FIRST: Final = (
     "APPLIED",
     "UNCHANGED",
     "PLANNED",
+    "PREPARED",
     "OK",
 )
 MAX_NAMES: Final = 1000
@@ -97,7 +98,7 @@ class Place:
             "role": role,
             "from": cut(caller.address),
             "method": method,
-            "request_id": cut(options.request_id),
+            "request_id": cut(options.request_id or getattr(request, "request_id", "")),
             "dry_run": options.dry_run,
             "reason": cut(reason, 4096),
             "verbs": list(dict.fromkeys(one.verb for one in asked)),
@@ -107,6 +108,8 @@ class Place:
             "signed_by": dict(signed_by),
             "processes": [cut(one) for one in processes],
         }
+        if isinstance(request, module_service_pb2.EvaluateExpressionRequest):
+            line["expression"] = cut(request.expression, 4096)
         if len(names) > MAX_NAMES:
             line["more_names"] = len(names) - MAX_NAMES
         if suppressed:
@@ -158,6 +161,10 @@ def result_of(answer: Any) -> dict[str, Any]:
         }
     if isinstance(answer, (agent_service_pb2.FreezeResponse, agent_service_pb2.ThawResponse)):
         return {"process": process, "outcome": "APPLIED", "frozen": answer.state.frozen}
+    if isinstance(answer, module_service_pb2.AbandonChangesResponse):
+        return {"process": process, "outcome": "APPLIED" if answer.dropped else "UNCHANGED"}
+    if isinstance(answer, module_service_pb2.EvaluateExpressionResponse):
+        return {"process": process, "outcome": "OK", "truth": answer.truth}
     result = answer.result
     told: dict[str, Any] = {
         "process": process,

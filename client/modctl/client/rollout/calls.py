@@ -77,24 +77,24 @@ def prepare(operations: Sequence[Operation], options: ChangeOptions, lease_s: fl
     return _changing("PrepareChanges", message, service_pb.PrepareChangesResponse, changes=False)
 
 
-def commit(request_id: str) -> Request:
+def commit(request_id: str, reason: str) -> Request:
     """Makes what was prepared take effect."""
-    message = service_pb.CommitChangesRequest(request_id=request_id)
+    message = service_pb.CommitChangesRequest(request_id=request_id, reason=reason)
     return _changing("CommitChanges", message, service_pb.CommitChangesResponse, changes=True)
 
 
-def abandon(request_id: str) -> Request:
+def abandon(request_id: str, reason: str) -> Request:
     """Drops what was prepared."""
 
     def read(body: bytes) -> Answer:
         message = service_pb.AbandonChangesResponse.FromString(body)
         return answer_of(message, lambda: Told("OK"))
 
-    message = service_pb.AbandonChangesRequest(request_id=request_id)
+    message = service_pb.AbandonChangesRequest(request_id=request_id, reason=reason)
     return make(f"{MODULE_SERVICE}AbandonChanges", message, read, changes=False)
 
 
-def evaluate(expression: str, timeout_s: float) -> Request:
+def evaluate(expression: str, timeout_s: float, reason: str) -> Request:
     """Says whether an expression is true."""
 
     def told(message: service_pb.EvaluateExpressionResponse) -> Told:
@@ -106,7 +106,7 @@ def evaluate(expression: str, timeout_s: float) -> Request:
         message = service_pb.EvaluateExpressionResponse.FromString(body)
         return answer_of(message, lambda: told(message))
 
-    message = service_pb.EvaluateExpressionRequest(expression=expression, timeout_s=timeout_s)
+    message = service_pb.EvaluateExpressionRequest(expression=expression, timeout_s=timeout_s, reason=reason)
     return make(f"{MODULE_SERVICE}EvaluateExpression", message, read, changes=False)
 
 

@@ -76,11 +76,13 @@ class LiveFleet:
 
     async def commit(self, processes: Sequence[Where], request_id: str) -> list[Answer]:
         """Makes what was prepared take effect."""
-        return await self._ask(processes, calls.commit(request_id), self._change_timeout_s, True)
+        return await self._ask(processes, calls.commit(request_id, self._options.reason), self._change_timeout_s, True)
 
     async def abandon(self, processes: Sequence[Where], request_id: str) -> list[Answer]:
         """Drops what was prepared."""
-        return await self._ask(processes, calls.abandon(request_id), self._fleet.settings.timeout_s, False)
+        return await self._ask(
+            processes, calls.abandon(request_id, self._options.reason), self._fleet.settings.timeout_s, False
+        )
 
     async def undo(self, revisions: Mapping[Where, int], request_id: str) -> list[Answer]:
         """Takes these revisions back."""
@@ -111,7 +113,9 @@ class LiveFleet:
 
     async def evaluate(self, processes: Sequence[Where], expression: str, timeout_s: float) -> list[Answer]:
         """Whether the expression is true in each."""
-        return await self._ask(processes, calls.evaluate(expression, timeout_s), timeout_s + 2.0, False)
+        return await self._ask(
+            processes, calls.evaluate(expression, timeout_s, self._options.reason), timeout_s + 2.0, False
+        )
 
     async def health(self, processes: Sequence[Where]) -> list[Answer]:
         """Whether each is there and takes changes."""

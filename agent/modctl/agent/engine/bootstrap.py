@@ -15,25 +15,19 @@ import _imp
 import importlib.machinery
 import os
 import sys
-import time
 from importlib import _bootstrap as _known_bootstrap
 from importlib import _bootstrap_external as _known_external
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.safe import instance_dict
-from modctl.agent.primitives import original
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
 #: Typeshed knows little of what is private in here.
 _bootstrap: Final[Any] = _known_bootstrap
 _bootstrap_external: Final[Any] = _known_external
-_sleep: Final[Callable[[float], None]] = original(time, "sleep")
-#: A lock object that is alive but owned by nobody is about to be taken, or is held in a stored traceback: so many looks
-#: tell one from the other.
-_LOOKS_AT_UNOWNED: Final = 25
 #: Import-system frames are taken out of tracebacks by this file name, so wrappers carry it too.
 _FROZEN_NAME: Final = "<frozen importlib._bootstrap>"
 
@@ -64,8 +58,8 @@ def self_test() -> dict[str, bool]:
         probe = "modctl-self-test"
         try:
             with _bootstrap._ModuleLockManager(probe):
-                locks = _in_flight(probe) and not _in_flight(probe + "-other")
-            locks = locks and not _in_flight(probe)
+                locks = is_in_flight(probe) and not is_in_flight(probe + "-other")
+            locks = locks and not is_in_flight(probe)
         except Exception:  # noqa: BLE001 - whatever it is, the private API is not the one that we know
             locks = False
     return {
@@ -135,72 +129,35 @@ def is_spec(spec: object) -> bool:
     return type(spec) is importlib.machinery.ModuleSpec
 
 
-def _in_flight(name: str) -> bool:
+def is_in_flight(name: str) -> bool:
+    """Whether somebody has the import lock of a name, is about to take it, or waits for it."""
     reference = _bootstrap._module_locks.get(name)
     return reference is not None and reference() is not None
 
 
-def _is_owned(name: str) -> bool:
+def is_owned(name: str) -> bool:
+    """Whether somebody has it."""
     reference = _bootstrap._module_locks.get(name)
     lock = None if reference is None else reference()
     return lock is not None and lock.owner is not None
 
 
-class ImportsHeld:
-    """While this is held, nobody begins an import, and none of these names is being imported.
+def names_in_flight() -> list[str]:
+    """All names whose import locks are in somebody's hands."""
+    return [name for name in list(_bootstrap._module_locks) if type(name) is str and is_in_flight(name)]
 
-    CPython hands out the lock of a name only under the global import lock, and keeps the lock object alive as long as
-    somebody uses it. So: hold the global lock, and look whether a lock object of a name of concern is alive. Nothing
-    is waited for while holding anything, so this can take part in no deadlock. Evicting without it makes an importer
-    in flight fail with KeyError and execute the module twice (measured on each version).
 
-    Args:
-        names: entries that are to be changed.
-        packages: entries whose submodules must not be in flight either.
-        usable: what the self test says about locks.
-    """
+def try_hold_imports() -> bool:
+    """Takes the global import lock, under which import locks are handed out; False where somebody has it just now."""
+    if _imp.lock_held():
+        return False
+    _imp.acquire_lock()
+    return True
 
-    def __init__(self, names: Iterable[str], packages: Iterable[str], usable: bool) -> None:
-        self._names = list(names)
-        self._prefixes = tuple(f"{package}." for package in packages)
-        self._usable = usable
 
-    def acquire(self, timeout_s: float) -> str:
-        """Empty once it is held, else the name that is in the way after the time."""
-        deadline_s = time.monotonic() + timeout_s
-        looks_at_unowned = 0
-        while True:
-            if not self._usable:
-                return ""
-            if _imp.lock_held():
-                blocker = "the global import lock"
-            else:
-                _imp.acquire_lock()
-                blocker = self._blocker()
-                if blocker and not _is_owned(blocker):
-                    looks_at_unowned += 1
-                    if looks_at_unowned >= _LOOKS_AT_UNOWNED and not any(map(_is_owned, self._concerned())):
-                        blocker = ""
-                if not blocker:
-                    return ""
-                _imp.release_lock()
-            if time.monotonic() >= deadline_s:
-                return blocker
-            _sleep(0.002)
-
-    def release(self) -> None:
-        """Lets imports go on."""
-        if self._usable:
-            _imp.release_lock()
-
-    def _blocker(self) -> str:
-        return next(filter(_in_flight, self._concerned()), "")
-
-    def _concerned(self) -> list[str]:
-        if not self._prefixes:
-            return self._names
-        locked = [name for name in list(_bootstrap._module_locks) if type(name) is str]
-        return self._names + [name for name in locked if name.startswith(self._prefixes)]
+def let_imports_go() -> None:
+    """Gives the global import lock back."""
+    _imp.release_lock()
 
 
 def invalidate_caches() -> None:

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine import bootstrap, table
+from modctl.agent.engine.quiet import ImportsHeld
 from modctl.agent.engine.safe import MISSING, module_dict
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def commit(writes: Sequence[Write], timeout_s: float, locks_usable: bool) -> flo
         return 0.0
     names = [write.key for write in writes if write.is_entry()]
     replaced = [write.key for write in writes if write.is_entry() and write.before is not MISSING]
-    held = bootstrap.ImportsHeld(names, replaced, locks_usable)
+    held = ImportsHeld(names, replaced, locks_usable)
     blocker = held.acquire(timeout_s)
     if blocker:
         raise CommitRefusedError(

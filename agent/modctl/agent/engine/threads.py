@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.primitives import allocate_lock, get_ident, start_new_thread
@@ -102,8 +101,3 @@ def _forget_dummy_thread() -> None:
     dummy = active.get(get_ident())
     if dummy is not None and type(dummy) is threading._DummyThread:
         active.pop(get_ident(), None)
-
-
-def now_s() -> float:
-    """Seconds of a clock that nobody can set."""
-    return time.monotonic()

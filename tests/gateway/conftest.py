@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from modctl.gateway.thread import ThreadGateway, serve_in_thread
+
 from gateway.fake_agent import FakeAgent
 from gateway.world import Stubs, fake_process, gateway_process, stubs, until
-from modctl.gateway.thread import ThreadGateway, serve_in_thread
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture

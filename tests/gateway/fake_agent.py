@@ -1,10 +1,11 @@
-"""An agent that is none: it speaks the private protocol and answers what it is told to. Standard library and frames only.
+"""An agent that is none: it speaks the private protocol and answers what it is told to. Standard library and frames.
 
 As a program (`python fake_agent.py INSTANCE_DIR [JSON]`) it stands for a process of its own: it can be killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modctl.local import frames, places
+from typing_extensions import Self
 
 Answer = Iterator[tuple[int, Any]]
 Handler = Callable[["FakeAgent", dict[str, Any]], Answer]
@@ -137,13 +139,11 @@ class FakeAgent:
     def close(self) -> None:
         if not hasattr(self, "socket"):
             return  # it never dialled
-        try:
+        with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.socket.close()
 
-    def __enter__(self) -> FakeAgent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -190,7 +190,7 @@ def silent(agent: FakeAgent, request: dict[str, Any]) -> Answer:
 
 def main() -> None:
     options = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-    quiet = {op: silent for op in options.pop("silent", ())}
+    quiet = dict.fromkeys(options.pop("silent", ()), silent)
     rows = options.pop("rows", [])
     listing: dict[str, Handler] = {"list_modules": lambda agent, request: in_batches(rows)}
     agent = FakeAgent(Path(sys.argv[1]), handlers={**listing, **quiet}, **options)

@@ -6,19 +6,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from gateway.fake_agent import FakeAgent, in_batches, last
-from gateway.world import EVERYBODY, Stubs, aged, by_name, row, tree
 from modctl.gateway.disk import Disk
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.listing import Batches
 from modctl.gateway.rows import Batch
 from modctl.gateway.states import GONE, HIDDEN, Digests
 from modctl.v1 import module_pb2, module_service_pb2
+
+from gateway.fake_agent import FakeAgent, in_batches, last
+from gateway.world import EVERYBODY, Stubs, aged, by_name, row, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FULL = module_service_pb2.ListModulesRequest()
 BASIC = module_service_pb2.ListModulesRequest(view="MODULE_VIEW_BASIC")
@@ -53,7 +56,10 @@ def test_a_file_that_is_as_it_was_loaded_is_clean(listing: Any, tmp_path: Path) 
 
 
 def test_each_state_follows_from_row_and_disk(listing: Any, tmp_path: Path) -> None:
-    files = tree(tmp_path, dict.fromkeys(["same.py", "edited.py", "gone.py", "touched.py", "sent.py", "both.py", "x.so"], "OLD\n"))
+    files = tree(
+        tmp_path,
+        dict.fromkeys(["same.py", "edited.py", "gone.py", "touched.py", "sent.py", "both.py", "x.so"], "OLD\n"),
+    )
     rows = [
         row("same", files["same.py"]),
         row("edited", files["edited.py"]),
@@ -237,9 +243,7 @@ def test_states_are_filtered_by_what_the_disk_says(listing: Any, tmp_path: Path,
     rows = [row(place[0], file) for place, file in files.items()] + [row("sys", kind="BUILTIN")]
     files["b.py"].unlink()
     edit(files["c.py"])
-    request = module_service_pb2.ListModulesRequest(
-        view=view, states=["MODULE_STATE_MODIFIED", "MODULE_STATE_MISSING"]
-    )
+    request = module_service_pb2.ListModulesRequest(view=view, states=["MODULE_STATE_MODIFIED", "MODULE_STATE_MISSING"])
     assert set(listing(*rows, request=request)) == {"b", "c"}
     edit(files["a.py"])
     assert set(listing(*rows, request=request)) == {"a", "b", "c"}
@@ -308,7 +312,9 @@ def test_the_same_bytes_are_parsed_once_and_memory_is_bounded() -> None:
     assert sum(len(kept) for kept in batches._known) <= 10_000
 
 
-@pytest.mark.parametrize("said", [b"", b"null", b'{"modules": {}}', b'{"modules": [[]]}', b'{"modules": [{"name": []}]}'])
+@pytest.mark.parametrize(
+    "said", [b"", b"null", b'{"modules": {}}', b'{"modules": [[]]}', b'{"modules": [{"name": []}]}']
+)
 def test_a_batch_that_is_none_says_so(said: bytes) -> None:
     with pytest.raises(CallFailure, match="cannot be understood"):
         Batch(said)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from gateway.fake_agent import FakeAgent, in_batches, last
-from gateway.world import EVERYBODY, Stubs, detail_of, row, until
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.routing import choose
 from modctl.v1 import agent_service_pb2, module_service_pb2, process_pb2
+
+from gateway.fake_agent import FakeAgent, in_batches, last
+from gateway.world import EVERYBODY, Stubs, detail_of, row, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIST = module_service_pb2.ListModulesRequest(view="MODULE_VIEW_BASIC")
 

@@ -8,9 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from modctl.v1 import (
@@ -20,6 +19,9 @@ from modctl.v1 import (
     module_service_pb2,
     module_service_pb2_grpc,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 FAKE_AGENT = Path(__file__).with_name("fake_agent.py")
 EVERYBODY = (("modctl-process", "all"),)

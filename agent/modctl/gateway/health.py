@@ -40,7 +40,7 @@ class HealthService:
         request, response = wrappers_pb2.StringValue, wrappers_pb2.Int32Value
         return {
             "Check": Method(request, response, self.check, streams=False, open=True),
-            "Watch": Method(request, response, self.watch, watches=True),
+            "Watch": Method(request, response, self.watch, watches=True, guarded=False),
         }
 
     async def check(self, call: Call, request: wrappers_pb2.StringValue) -> None:

@@ -136,7 +136,8 @@ class ModuleService:
             if not chosen.everybody:
                 await call.ask(chosen, each)
                 return
-            tasks = {asyncio.ensure_future(call.ask(chosen, each))}
+            here = chosen._replace(processes=self._presence.all())  # and who has come since the call began
+            tasks = {asyncio.ensure_future(call.ask(here, each))}
             try:
                 while True:
                     coming = asyncio.ensure_future(joined.get())

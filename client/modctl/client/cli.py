@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "undo": ("modctl.client.commands.undo", "undo_command", "Take a revision back."),
     "history": ("modctl.client.commands.history", "history_command", "Show what was changed, by whom, and why."),
     "watch": ("modctl.client.commands.watch", "watch_command", "Follow changes as they happen."),
+    "drift": ("modctl.client.commands.drift", "drift_command", "Show which processes run which version."),
     "rollout": ("modctl.client.commands.rollout", "rollout_command", "Bring a change to a fleet in waves."),
     "agents": ("modctl.client.commands.agents", "agents_command", "List the processes found."),
     "freeze": ("modctl.client.commands.freeze", "freeze_command", "Make processes refuse every change."),

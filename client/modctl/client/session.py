@@ -69,6 +69,15 @@ class Session:
 
         return self._finish(kind, self._run(prepared), None, {})
 
+    def run(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
+        """For reads that print by themselves."""
+
+        async def until_interrupted(fleet: AsyncFleet) -> int:
+            code = await work(fleet)
+            return exits.INTERRUPTED if fleet.stop.is_set() else code
+
+        return self._run(until_interrupted)
+
     def begin_change(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
         """For changes that print by themselves; refuses without a target."""
         self._need_target()

@@ -175,6 +175,8 @@ async def _start(
     if flags["dry_run"]:
         runner = Runner(RolloutState("dry-run", began_at_unix_s=time.time()), spec, port, _Nowhere())
         state = await runner.preflight_only()
+        if state.status == "RUNNING":
+            state.status = "PLANNED"
         rollouts.show(state, spec, targets, output)
         return _code(state, dry_run=True)
     session.announce(await fleet.survey())
@@ -208,7 +210,7 @@ def _connection(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _code(state: RolloutState, dry_run: bool = False) -> int:
     """What to exit with; the special codes are for when it ended before anybody was changed."""
-    if dry_run and state.status == "RUNNING":
+    if dry_run and state.status == "PLANNED":
         return exits.SOME_FAILED if state.failures else exits.OK
     if state.status == "REJECTED":
         from modctl.client.printers.rollouts import outcome_of
@@ -327,7 +329,7 @@ def promote_command(rollout: str, full: bool, **flags: Any) -> int:
 @operating
 def abort_command(rollout: str, **flags: Any) -> int:
     """Stop a rollout and undo what it has changed, newest first."""
-    return _tell_or_do(rollout, flags, "abort", lambda runner: runner.undo("aborted by its operator"))
+    return _asked_for(_tell_or_do(rollout, flags, "abort", lambda runner: runner.undo("aborted by its operator")))
 
 
 @command("undo", "Take back a rollout that has ended.")
@@ -335,7 +337,12 @@ def abort_command(rollout: str, **flags: Any) -> int:
 @operating
 def undo_command(rollout: str, **flags: Any) -> int:
     """Undo everything that a rollout has changed, newest first; what cannot be undone is named; then try again."""
-    return _tell_or_do(rollout, flags, "", lambda runner: runner.undo("undone by its operator"))
+    return _asked_for(_tell_or_do(rollout, flags, "", lambda runner: runner.undo("undone by its operator")))
+
+
+def _asked_for(code: int) -> int:
+    """That all was undone is success where the operator asked for it."""
+    return exits.OK if code == exits.ROLLED_BACK else code
 
 
 def _tell_or_do(rollout: str, flags: dict[str, Any], request: str, prepare: Callable[[Runner], None] | None) -> int:

@@ -24,7 +24,7 @@ from modctl.client.rollout.decide import (
     decide,
 )
 from modctl.client.rollout.errors import RolloutStateError
-from modctl.client.rollout.state import ENDED, Wave
+from modctl.client.rollout.state import ENDED, MAY_HAVE_IT, Wave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,8 +147,9 @@ class Runner:
             RolloutStateError: there is nothing to take back.
         """
         state = self.state
-        if state.status in ("REJECTED", "PREFLIGHT"):
-            raise RolloutStateError(state.rollout, state.status, "be undone", "nothing was changed")
+        nobody_has_it = state.status == "UNDONE" and not state.in_phase(*MAY_HAVE_IT)
+        if state.status in ("REJECTED", "PREFLIGHT") or nobody_has_it:
+            raise RolloutStateError(state.rollout, state.status, "be undone", "there is nothing to take back")
         state.status, state.want_undo, state.message = "UNDOING", True, why
         state.reconcile, state.undo_rounds = True, 0
         self.save()

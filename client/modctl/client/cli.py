@@ -6,6 +6,7 @@ neither grpc nor any command. A test compares the lines with the commands' own.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "context_command",
         "Keep named sets of targets and credentials.",
     ),
+    "sign": ("modctl.client.commands.sign", "sign_command", "Sign a source, for targets that want signatures."),
+    "verify": ("modctl.client.commands.sign", "verify_command", "Check a signature that `modctl sign` made."),
+    "tls": ("modctl.client.commands.tls", "tls_command", "Make a private CA and certificates for mutual TLS."),
+    "doctor": ("modctl.client.commands.doctor", "doctor_command", "Find what is wrong, and say the cure."),
     "demo": ("modctl.client.commands.demo", "demo_command", "Start a small fleet here and walk through the verbs."),
     "completion": (
         "modctl.client.commands.completion",
@@ -62,6 +67,9 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(2)
     # gRPC's core writes to stderr about every handshake that fails; the rows say it better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no arrows is no reason to fail
     sys.exit(run(args))
 
 

@@ -118,7 +118,8 @@ def card(detail: ModuleDetail, output: Output) -> str:
     ]
     for value in detail.attributes:
         text = (value.error and f"not to be had: {value.error}") or value.value + ("…" if value.truncated else "")
-        lines.append(f"  {printable(value.name)} = {printable(text)}  {output.style(printable(value.type), 'dim')}\n")
+        of = f"  {output.style(printable(value.type), 'dim')}" if value.type else ""
+        lines.append(f"  {printable(value.name)} = {printable(text)}{of}\n")
     if detail.history:
         sheet = revision_sheet(output.wide)
         table = render(sheet.columns, sheet.rows(Row("", "", "", 0, "OK", detail.history)), output)

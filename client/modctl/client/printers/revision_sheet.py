@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.printers.columns import Column
 from modctl.client.printers.sheets import Sheet, clock
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from modctl.client.facts import Revision
     from modctl.client.printers.sheets import Cells
@@ -37,7 +38,8 @@ def revision_sheet(wide: bool) -> Sheet:
         if revision.undone_by:
             return f"undone by {revision.undone_by}"
         if revision.expires_at_unix_s is not None:
-            return f"until {clock(revision.expires_at_unix_s)}"
+            until = clock(revision.expires_at_unix_s)
+            return f"until {until[11:] if until[:10] == clock(time.time())[:10] else until}"
         return "" if revision.undoable else "not undoable"
 
     def rows(row: Row[Any]) -> list[Cells]:
@@ -59,4 +61,7 @@ def revision_sheet(wide: bool) -> Sheet:
             for each in row.value or ()
         )
 
-    return Sheet(columns, rows, key)
+    def title(group: Sequence[Row[Any]]) -> str:
+        return "" if group[0].value else "nothing was changed yet"
+
+    return Sheet(columns, rows, key, title)

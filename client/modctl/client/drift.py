@@ -1,7 +1,7 @@
 """Drift: which processes run which version of a module, and whom that is against.
 
-A version is the digest of what is really running. Modules are compared within a service: another service's module of the
-same name is another module.
+A version is the digest of what is really running. Modules are compared within a service: another service's module of
+the same name is another module.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def compare(result: FleetResult[Modules], reference: Reference, patterns: Sequen
         places = [Place(row.target, row.process, row.service, row.pid) for row in rows]
         versions = _versions(rows)
         wanted = [pattern for pattern in patterns if not _is_glob(pattern)]
-        for name in sorted({*versions, *wanted}):
-            drifts.append(_one(service, name, versions.get(name, {}), places, reference))
+        names = sorted({*versions, *wanted})
+        drifts += [_one(service, name, versions.get(name, {}), places, reference) for name in names]
     return drifts
 
 
@@ -198,24 +198,24 @@ def asked_by_name(name: str, patterns: Iterable[str]) -> bool:
     return any(not _is_glob(pattern) and fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _by_service(result: FleetResult[Modules]) -> dict[str, list[Row[Any]]]:
-    services: dict[str, list[Row[Any]]] = {}
+def _by_service(result: FleetResult[Modules]) -> dict[str, list[Row[Modules]]]:
+    services: dict[str, list[Row[Modules]]] = {}
     for row in result.rows:
         if row.value is not None:
             services.setdefault(row.service, []).append(row)
     return services
 
 
-def _versions(rows: Sequence[Row[Any]]) -> dict[str, dict[tuple[str, str], list[int]]]:
+def _versions(rows: Sequence[Row[Modules]]) -> dict[str, dict[tuple[str, str], list[int]]]:
     """Name to (digest, state) to the positions of the rows that have it.
 
     Batches that many processes share are looked at once: of a thousand workers of one build that is nearly all of them.
     """
     holders: dict[int, tuple[Any, list[int]]] = {}
     for position, row in enumerate(rows):
-        for batch in row.value.batches:
+        for batch in row.value.batches if row.value is not None else ():
             holders.setdefault(id(batch), (batch, []))[1].append(position)
-    from modctl.client.convert import STATES
+    from modctl.client.wire import STATES
 
     versions: dict[str, dict[tuple[str, str], list[int]]] = {}
     for batch, positions in holders.values():

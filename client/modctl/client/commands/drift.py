@@ -51,9 +51,7 @@ async def _once(fleet: AsyncFleet, session: Session, patterns: tuple[str, ...], 
     reference = await _reference(fleet, against, patterns)
     result = await fleet.list(*patterns, kinds=_KINDS)
     found = compare(result, reference, patterns)
-    shown = [
-        each for each in found if each.differs or session.output.verbose or asked_by_name(each.name, patterns)
-    ]
+    shown = [each for each in found if each.differs or session.output.verbose or asked_by_name(each.name, patterns)]
     if result.rows or result.skipped:
         drifts.show(shown, result, against, session.output, everything=True)
     else:

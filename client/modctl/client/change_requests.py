@@ -102,6 +102,7 @@ def options_of(options: ChangeOptions) -> change_pb2.ChangeOptions:
         reason=options.reason,
         timeout_s=options.execution_timeout_s,
         override_protected=list(options.override_protected),
+        signatures=[change_pb2.Signature(**one._asdict()) for one in options.signatures],
     )
     if options.expect_revision is not None:
         message.expect_revision = options.expect_revision

@@ -13,6 +13,8 @@ from modctl.client.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from modctl.local.signing import Signature
+
 
 @dataclass(frozen=True)
 class Import:
@@ -116,6 +118,7 @@ class ChangeOptions:
         expect_revision: the newest revision that the process must have; otherwise nothing is done.
         override_protected: protected names that this one request may touch all the same.
         request_id: makes a repeated request harmless; made where it is empty.
+        signatures: of the sources that are sent: modctl.client.signing reads them from files.
     """
 
     dry_run: bool = False
@@ -124,3 +127,4 @@ class ChangeOptions:
     expect_revision: int | None = None
     override_protected: tuple[str, ...] = ()
     request_id: str = ""
+    signatures: tuple[Signature, ...] = ()

@@ -212,6 +212,16 @@ _OVERRIDE = [
         help="Touch this protected name all the same. Repeats.",
     )
 ]
+_SIGNATURE = [
+    flag(
+        "--signature",
+        multiple=True,
+        type=click.Path(),
+        metavar="F",
+        section="Running",
+        help="A file of `modctl sign` for what is sent. Repeats.",
+    )
+]
 _OUTPUT = [
     flag(
         "--output",
@@ -247,7 +257,7 @@ _SECURITY = [
 #: For commands that read.
 reading = _all([*_TARGETING, *_RUNNING, *_OUTPUT, *_SECURITY])
 #: For commands that change modules.
-changing = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING, *_OVERRIDE, *_OUTPUT, *_SECURITY])
+changing = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING, *_OVERRIDE, *_SIGNATURE, *_OUTPUT, *_SECURITY])
 #: For commands that change whether a process may be changed.
 gating = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING[1:], *_OUTPUT, *_SECURITY])
 #: For commands on what was begun before: it knows its targets.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modctl.client.operations import ChangeOptions
     from modctl.client.results import FleetResult
     from modctl.client.settings import Settings, Survey
+    from modctl.local.signing import Signature
 
 ResultT = TypeVar("ResultT")
 
@@ -61,6 +62,7 @@ class Session:
             dry_run=flags.get("dry_run", False),
             reason=flags.get("reason") or "",
             override_protected=tuple(flags.get("override") or ()),
+            signatures=self._signatures(),
         )
 
         def prepared(fleet: AsyncFleet) -> Awaitable[FleetResult[Any]]:
@@ -107,6 +109,10 @@ class Session:
         self._endless = True
         return self._run(until_interrupted)
 
+    def gather(self, work: Callable[[AsyncFleet], Awaitable[ResultT]]) -> ResultT:
+        """Runs something with the fleet and hands back what it made; the command prints it itself."""
+        return self._run(work)
+
     # How
 
     def fleet(self) -> AsyncFleet:
@@ -149,6 +155,13 @@ class Session:
             deadline_s=flags["deadline"],
             labels=flags.get("selector") or "",
         )
+
+    def _signatures(self) -> tuple[Signature, ...]:
+        if not self._flags.get("signature"):
+            return ()
+        from modctl.client import signing
+
+        return tuple(one for path in self._flags["signature"] for one in signing.read(path))
 
     def _tls(self) -> TLS | None:
         named = [self._flags[name] for name in ("cacert", "cert", "key", "server_name")]

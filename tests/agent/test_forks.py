@@ -126,7 +126,8 @@ def test_forks_of_many_threads_at_once(state_dir: Path, gateway: FakeGateway) ->
     code = (
         START
         + """
-import threading
+import threading, warnings
+warnings.simplefilter("ignore")   # the host has threads of its own to be warned of
 def forks():
     for _ in range(20):
         pid = os.fork()

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.log import ERROR, INFO, WARNING, log
-from modctl.agent.primitives import allocate_lock, get_ident, hold_signals, on_main_thread, set_signal_mask, signal_mask
+from modctl.agent.primitives import HELD_SIGNALS, SIG_BLOCK, allocate_lock, get_ident, set_signal_mask, sigmask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,8 @@ class Forks:
         self._forking: set[int] = set()
         self._quiesced: Runtime | None = None
         self._paused: Runtime | None = None
-        #: What the main thread blocked before its fork began.
-        self._mask: set[int] | None = None
+        #: What each of them blocked before.
+        self._masks: dict[int, set[int]] = {}
 
     def follow(self, runtime: Runtime | None) -> None:
         """From now on forks concern this one; None: nobody."""
@@ -56,11 +56,17 @@ class Forks:
             _chain_uwsgi(sys.modules["uwsgi"], self._in_child)
 
     def _before(self) -> None:
-        runtime = self._current
-        if runtime is None or runtime.pid != os.getpid():
+        if self._current is None:
             return
-        if on_main_thread():
-            self._hold_signals()
+        if self._releasable:
+            # Nothing before this: what a signal handler of the host's raises in here is lost until it is held.
+            self._masks[get_ident()] = sigmask(SIG_BLOCK, ())
+            sigmask(SIG_BLOCK, HELD_SIGNALS)
+            if self._release is None:
+                _guarded(self._make_release, "hold signals during a fork")
+        runtime = self._current
+        if runtime.pid != os.getpid():
+            return
         with self._lock:
             first = not self._forking
             self._forking.add(get_ident())
@@ -81,7 +87,7 @@ class Forks:
             last = not self._forking
         if last and (self._quiesced is not None or self._paused is not None):
             _guarded(self._go_on, "go on after a fork")
-        self._arm_release()
+        self._arm_release(self._masks.pop(get_ident(), None))
 
     def _go_on(self) -> None:
         quiesced, self._quiesced = self._quiesced, None
@@ -92,14 +98,13 @@ class Forks:
             paused.resume()
 
     def _in_child(self) -> None:
-        mask = self._mask
+        mask = self._masks.get(get_ident())
         self._reset()
-        self._mask = mask
         runtime = self._current
         # Maybe called a second time: uWSGI has hooks of its own.
         if runtime is not None and runtime.pid != os.getpid():
             _guarded(lambda: self._start_in_child(runtime), "start in a forked child")
-        self._arm_release()
+        self._arm_release(mask)
 
     def _start_in_child(self, runtime: Runtime) -> None:
         if runtime.settings.gateway == "thread":
@@ -107,13 +112,6 @@ class Forks:
             log(WARNING, "gateway='thread' does not survive a fork: pid %d has no agent", os.getpid())
         else:
             runtime.reborn()
-
-    def _hold_signals(self) -> None:
-        if self._releasable:
-            self._mask = signal_mask()
-            hold_signals()
-            if self._release is None:
-                _guarded(self._make_release, "hold signals during a fork")
 
     def _make_release(self) -> None:
         try:
@@ -125,10 +123,7 @@ class Forks:
             self._releasable = False
             log(INFO, "signals cannot be held during forks: %r", error)
 
-    def _arm_release(self) -> None:
-        mask = None
-        if on_main_thread():
-            mask, self._mask = self._mask, None
+    def _arm_release(self, mask: set[int] | None) -> None:
         if self._release is not None:
             self._release.arm(mask)
         elif mask is not None:

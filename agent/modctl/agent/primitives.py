@@ -8,7 +8,6 @@ The agent's thread is a real one without a hub, so whatever runs on it takes its
 from __future__ import annotations
 
 import _thread
-import os
 import select
 import sys
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ POLLOUT: int = original(select, "POLLOUT")
 _signal: Any = __import__("_signal")
 KILL: int = int(_signal.SIGKILL)
 STOP: int = int(_signal.SIGSTOP)
-_sigmask: Callable[[int, object], set[int]] = _signal.pthread_sigmask
+sigmask: Callable[[int, object], set[int]] = _signal.pthread_sigmask
 SIG_BLOCK: int = int(_signal.SIG_BLOCK)
 SIG_SETMASK: int = int(_signal.SIG_SETMASK)
 FAULTS: set[int] = {int(getattr(_signal, name)) for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")}
@@ -50,12 +49,13 @@ def all_signals() -> set[int]:
     return {int(number) for number in _signal.valid_signals()}
 
 
-_HELD: set[int] = all_signals() - FAULTS
+#: All but those of faults, which cannot be put off.
+HELD_SIGNALS: set[int] = all_signals() - FAULTS
 
 
 def set_signal_mask(numbers: set[int]) -> None:
     """Makes the calling thread block these signals and no others."""
-    _sigmask(SIG_SETMASK, numbers)
+    sigmask(SIG_SETMASK, numbers)
 
 
 def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
@@ -65,27 +65,12 @@ def start_deaf_thread(work: Callable[..., object], arguments: tuple[Any, ...]) -
         RuntimeError: the system gives no thread.
         whatever the host's handler of a signal raises that comes just now; the thread is started then.
     """
-    before = _sigmask(SIG_BLOCK, ())
+    before = sigmask(SIG_BLOCK, ())
     try:
-        _sigmask(SIG_BLOCK, _HELD)
+        sigmask(SIG_BLOCK, HELD_SIGNALS)
         start_new_thread(work, arguments)
     finally:
-        _sigmask(SIG_SETMASK, before)
-
-
-def signal_mask() -> set[int]:
-    """What the calling thread blocks."""
-    return _sigmask(SIG_BLOCK, ())
-
-
-def hold_signals() -> None:
-    """Makes the calling thread block all signals but those of faults."""
-    _sigmask(SIG_BLOCK, _HELD)
-
-
-def on_main_thread() -> bool:
-    """Whether the calling thread is the one that runs signal handlers."""
-    return get_native_id() == os.getpid()
+        sigmask(SIG_SETMASK, before)
 
 
 def main_thread_mask() -> set[int]:

@@ -127,6 +127,7 @@ class Runtime:
             if not self._waker.wake() or not self._ended.acquire(True, timeout_s):
                 return False
             self._ended.release()
+            _wait_until_gone(self._native_id)
         if not self._running:
             self._close()
         return True

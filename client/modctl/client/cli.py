@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "agents": ("modctl.client.commands.agents", "agents_command", "List the processes found."),
     "freeze": ("modctl.client.commands.freeze", "freeze_command", "Make processes refuse every change."),
     "thaw": ("modctl.client.commands.freeze", "thaw_command", "Let frozen processes be changed again."),
+    "dev": ("modctl.client.commands.dev", "dev_command", "Reload what is saved, as it is saved."),
     "context": (
         "modctl.client.commands.context",
         "context_command",

@@ -123,6 +123,12 @@ class AsyncFleet:
             self._targets = await self._look_up()
         return self._targets
 
+    async def look_again(self) -> Targets:
+        """Forgets what was looked up, and looks again: where a service may have come back at another place."""
+        self._targets = None
+        await self.close()
+        return await self.resolve()
+
     async def _look_up(self) -> Targets:
         named = [*self._named, *await self._discovered()]
         if named and not self._exclude and not self._pick and not any(target.is_name for target in named):

@@ -89,6 +89,10 @@ async def _watch(
     return code
 
 
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)
+
+
 async def _reference(fleet: AsyncFleet, against: str, patterns: tuple[str, ...]) -> Reference:
     from modctl.client import drift
 
@@ -98,7 +102,7 @@ async def _reference(fleet: AsyncFleet, against: str, patterns: tuple[str, ...])
         return drift.Disk()
     if against == "desired":
         raise UsageError("--against desired: no desired state is kept here; compare with majority, disk, DIR or TARGET")
-    if os.path.isdir(against):
+    if _is_folder(against):
         return drift.of_directory(against)
     from modctl.client.fleet import AsyncFleet
     from modctl.client.targets import parse_targets

@@ -78,7 +78,6 @@ async def _watch(fleet: AsyncFleet, session: Session, saves: Saves, mode: str, r
 
 async def _changes(root: str, fleet: AsyncFleet) -> AsyncIterator[list[str]]:
     import watchfiles
-
     from modctl.client.dev.saves import interesting
 
     async for changes in watchfiles.awatch(

@@ -74,7 +74,12 @@ def _of_module(change: ModuleChange) -> str:
     if symbols is not None:
         parts += [
             f"{sign}{name}"
-            for sign, names in (("~", symbols.changed), ("+", symbols.added), ("-", symbols.removed), ("!", symbols.replaced))
+            for sign, names in (
+                ("~", symbols.changed),
+                ("+", symbols.added),
+                ("-", symbols.removed),
+                ("!", symbols.replaced),
+            )
             for name in names[:6]
         ]
     if change.stale:

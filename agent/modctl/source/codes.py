@@ -65,7 +65,7 @@ def compile_pieces(
     """The code of some statements of a module, as they would be compiled in it."""
     known = module_imports(tree) if imports is None else imports
     body: list[ast.stmt] = list(pieces)
-    if known:
+    if known and not any(isinstance(piece, ast.ImportFrom) and piece.module == "__future__" for piece in pieces):
         guard = ast.If(test=ast.Constant(value=0), body=known, orelse=[])
         ast.fix_missing_locations(ast.copy_location(guard, pieces[0]))
         body.insert(0, guard)

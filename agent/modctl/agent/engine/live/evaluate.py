@@ -271,14 +271,10 @@ class Evaluation:
         if VALUE in states:
             return True
         for (module, name), is_called in reach.items():
-            state = (
-                self._state_before(module, name, statement.index) if module is staged else self._state_of(module, name)
-            )
-            if state == VALUE:
-                return self._runner.may_follow(staged, statement)
-            if is_called:
+            state = self._state_before(module, name, statement.index) if module is staged else self._state_of(module, name)
+            if is_called or state == VALUE:
                 called.append(state)
-        return BEHAVIOUR in called and self._result_is_data(staged, statement)
+        return max(called, default=UNTOUCHED) >= BEHAVIOUR and self._result_is_data(staged, statement)
 
     def _state_of(self, staged: StagedModule, name: str) -> int:
         if name == "*":

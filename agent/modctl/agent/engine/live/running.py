@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modctl.source.bases import evaluate
 from modctl.source.comparison import SAME
-from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, EXPRESSION, IMPORT, Statement
+from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, IMPORT, Statement
 from modctl.agent.engine.live.class_parts import Part, can_run_in_part, run_part
 from modctl.agent.engine.live.failures import StagingError
 from modctl.agent.engine.live.importing import absolute_name, staged_module
@@ -49,10 +49,6 @@ class Runner:
             return False
         module_name = type.__dict__["__module__"].__get__(value)
         return f"{module_name}.{type.__dict__['__qualname__'].__get__(value)}.{names[0]}" in self.merger.attributes
-
-    def may_follow(self, staged: StagedModule, statement: Statement) -> bool:
-        """Whether an unchanged statement may run again because of what functions that it calls read."""
-        return statement.kind != EXPRESSION or not statement.method_call
 
     # -- running
 

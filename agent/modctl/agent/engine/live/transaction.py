@@ -14,7 +14,7 @@ import time
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modctl.agent.engine import bootstrap, commit
+from modctl.agent.engine import commit, quiet
 from modctl.agent.engine.live.codesweep import LiveCodes, heap_functions, swap
 from modctl.agent.engine.live.evaluate import Evaluation
 from modctl.agent.engine.live.failures import RefusedError, StagingError
@@ -293,7 +293,7 @@ class Transaction:
             Exception: what an assignment raised; everything is as before.
         """
         batch = self.batch()
-        held = bootstrap.ImportsHeld(list(self.plans), [], usable=True)
+        held = quiet.ImportsHeld(list(self.plans), [], usable=True)
         blocker = held.acquire(LOCK_TIMEOUT_S)
         if blocker:
             self._new.withdraw()

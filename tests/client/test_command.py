@@ -200,6 +200,21 @@ def test_without_a_target_every_agent_of_this_machine_is_read_and_the_gone_are_p
     }  # fmt: skip
 
 
+def test_a_gateway_that_is_just_being_replaced_is_waited_for(run: Run, state_dir: Path, serve: Serve) -> None:
+    (state_dir / "shop-1").mkdir()
+    address = f"unix:{state_dir}/shop-1/gateway.sock"
+    server = serve(process(1), address=address)
+    import socket
+
+    server.stop()
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(address.removeprefix("unix:"))
+    back = threading.Timer(0.3, server.start, (address,))
+    back.start()
+    assert run("list", "-o", "name")[:2] == (0, "billing\nbilling.tax\njson\n")
+    back.join()
+
+
 def test_a_state_directory_that_is_open_to_others_is_named(run: Run, state_dir: Path) -> None:
     state_dir.chmod(0o755)
     code, _, err = run("list")
@@ -240,7 +255,7 @@ def test_the_help_lines_of_the_group_are_the_commands_own() -> None:
     for name, (_, _, line) in cli.COMMANDS.items():
         command = cli.group().get_command(click.Context(cli.group()), name)
         assert command is not None
-        assert (command.name, command.short_help) == (name, line)
+        assert (command.name, command.get_short_help_str(limit=200)) == (name, line)
         assert command.help
 
 

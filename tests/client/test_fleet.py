@@ -202,6 +202,32 @@ def test_a_read_that_lost_its_connection_is_asked_again(shop: FakeServer) -> Non
     assert [name for name, _, _ in shop.asked] == ["ListModules"] * 2
 
 
+def test_a_change_outlives_the_death_of_its_gateway(serve: Serve, short_dir: Path) -> None:
+    address = f"unix:{short_dir}/g.sock"
+    server = serve(process(1), process(2), address=address)
+    died = threading.Event()
+
+    async def die(_: Any) -> None:
+        if not died.is_set():
+            died.set()
+            assert server._server is not None
+            await server._server.stop(0)
+
+    def come_back() -> None:
+        died.wait(10)
+        time.sleep(0.8)
+        server.start(address)
+
+    server.before["EvictModules"] = die
+    back = threading.Thread(target=come_back)
+    back.start()
+    with Fleet.connect(address) as fleet:
+        result = fleet.evict("a")
+    back.join()
+    assert [row.outcome for row in result.rows] == ["APPLIED", "APPLIED"], result.rows
+    assert len({request.options.request_id for name, request, _ in server.asked if name == "EvictModules"}) == 1
+
+
 def test_no_more_than_the_fanout_is_in_flight(serve: Serve) -> None:
     in_flight, most = 0, 0
     lock = threading.Lock()

@@ -8,12 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from client.fake_server import FakeServer, module
 from hypothesis import given
 from hypothesis import strategies as st
 from modctl.client.listing import BatchStore, Modules
 from modctl.client.printers.order import ordered
 from modctl.v1 import error_pb2, module_service_pb2, process_pb2
+
+from client.fake_server import FakeServer, module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +94,9 @@ def test_entries_are_sorted_with_the_unknown_last(sort: str, names: str) -> None
 def test_the_text_of_a_shared_listing_is_the_one_of_its_own(
     serve: Callable[..., FakeServer], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from client.fake_server import process
     from modctl.client import cli
+
+    from client.fake_server import process
 
     server = serve(process(1), process(2), process(3))
     server.modules[2] = [module("other")]

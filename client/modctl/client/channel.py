@@ -98,7 +98,9 @@ class Channel:
             ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
             # The name is misleading: it is also how long one attempt to connect may take.
             ("grpc.min_reconnect_backoff_ms", max(100, int(connect_timeout_s * 1000))),
-            ("grpc.max_reconnect_backoff_ms", max(100, int(connect_timeout_s * 1000))),
+            # A gateway that dies is back in half a second: the next attempt is not to be put off.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
         ]
         if target.path:
             options.append(("grpc.default_authority", "localhost"))

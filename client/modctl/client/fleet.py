@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Beyond so many targets a connection is closed after each call: an open one costs about 0.1 MiB.
 KEPT_CHANNELS = 128
+#: How long a gateway that died needs until its agents have another one, in seconds.
+GATEWAY_BACK_S = 0.7
 
 
 class AsyncFleet:
@@ -62,6 +64,7 @@ class AsyncFleet:
         self._discover = tuple(discover)
         self._pick = pick
         self._targets: Targets | None = None
+        self._looked_twice = False
         #: The connections, for those who stream over them.
         self.dialer = Dialer(settings)
 
@@ -394,7 +397,14 @@ class AsyncFleet:
         )
         late = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
         rows += [Row(target.label, "", "", 0, "UNKNOWN" if changes else "TIMED_OUT", error=late) for target in cut]
-        return FleetResult(self._reached(targets, rows), len(targets), [target.label for target in skipped])
+        reached = self._reached(targets, rows)
+        if rows and not reached and not self._looked_twice and any(target.discovered for target in targets):
+            # Sockets and nobody behind them: old ones, or a gateway that died this moment and is about to be back.
+            self._looked_twice, self._targets = True, None
+            await self.dialer.close()
+            await asyncio.sleep(GATEWAY_BACK_S)
+            return await self._fan_out(ask, changes)
+        return FleetResult(reached, len(targets), [target.label for target in skipped])
 
     def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:
         """Without the silence of who was only looked for, and of hosts that have none of the processes named."""

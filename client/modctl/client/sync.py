@@ -146,6 +146,7 @@ class Fleet(_Facade):
         )
 
     resolve = _whole(AsyncFleet.resolve)
+    look_again = _whole(AsyncFleet.look_again)
     survey = _whole(AsyncFleet.survey)
     list = _whole(AsyncFleet.list)
     get = _whole(AsyncFleet.get)

@@ -25,6 +25,10 @@ class NoInterpreterError(OSError):
     """No Python interpreter was found to run the gateway with."""
 
 
+#: Ours, and OpenTelemetry's: they are the operator's words to the gateway.
+_PASSED_ON_AS: Final = ("MODCTL_", "OTEL_")
+
+
 def interpreters(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Interpreters that may run the gateway, the likeliest first.
 
@@ -91,7 +95,7 @@ def spawn_gateway(interpreter: str, instance_dir: str, service: str, environ: Ma
 
 def gateway_environment(environ: Mapping[str, str], entries: Sequence[str]) -> dict[str, str]:
     """The gateway's environment: little of the host's, and where the host's modules are."""
-    passed = {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("MODCTL_")}
+    passed = {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith(_PASSED_ON_AS)}
     # Relative entries mean the host's directory, and the gateway stands in another.
     passed["MODCTL_GATEWAY_PATH"] = os.pathsep.join(
         entry for entry in entries if isinstance(entry, str) and os.path.isabs(entry) and os.pathsep not in entry

@@ -28,6 +28,7 @@ from modctl.gateway.phase_service import PhaseService
 from modctl.gateway.presence import ConnectedProcess, Presence
 from modctl.gateway.rpc import Endpoint
 from modctl.gateway.security import Security
+from modctl.gateway.telemetry import Telemetry
 from modctl.local import places
 from modctl.v1 import process_pb2
 
@@ -82,7 +83,8 @@ class Gateway:
             },
         }
         services[health.SERVICE] = HealthService(self._presence, services).methods()
-        self._endpoint = Endpoint(services, self._presence, self._security.guard)
+        self._telemetry = Telemetry(service, self._version, self._presence.all)
+        self._endpoint = Endpoint(services, self._presence, self._security.guard, self._telemetry)
         self._local = LocalListener(
             claim.place(places.GATEWAY_SOCKET), claim.bindable(places.GATEWAY_SOCKET), self._endpoint
         )
@@ -118,6 +120,7 @@ class Gateway:
             )
             self._spawn(self._look_after_claim())
             self._spawn(self._security.keep_frost())
+            self._spawn(self._telemetry.serve())
             _log.info("serving %s as pid %d, modctl %s", self._service, os.getpid(), self._version)
             if ready is not None:
                 ready()
@@ -157,6 +160,7 @@ class Gateway:
         for pool in (self._files, self._compiling):
             pool.shutdown(wait=False, cancel_futures=True)
         self._modules.close()
+        self._telemetry.close()
         self._claim.release()
 
     async def _look_after_claim(self) -> None:

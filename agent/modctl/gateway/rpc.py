@@ -8,6 +8,7 @@ which would tie the gateway to the grpcio that it was generated with.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from modctl.gateway import reflection, wire
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.routing import KEY, Chosen, choose, not_found, ref_of
+from modctl.gateway.telemetry import texts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from modctl.gateway.guard import Guard
     from modctl.gateway.listener import Listener
     from modctl.gateway.presence import ConnectedProcess, Presence
+    from modctl.gateway.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +82,8 @@ class Call:
         #: Hears every answer of a change, parsed: the audit log.
         self.on_answer: Callable[[Message], None] | None = None
         self.identity = identity
+        #: Hears every process's answer to a change, as a message: telemetry.
+        self.on_change: Callable[[str, Any], None] | None = None
         #: What the caller is to the policy; the guard says it.
         self.role = ""
         self.deadline_s = _deadline_s(context, watches=method.watches)
@@ -110,6 +115,8 @@ class Call:
 
     def result(self, process: ConnectedProcess, **fields: Any) -> bytes:
         """The answer of a process: the response's fields but `process`."""
+        if self.on_change is not None and (changed := fields.get("result")) is not None:
+            self.on_change(process.id, changed)
         return process.prefix + self._method.response(**fields).SerializeToString()
 
     async def ask(self, chosen: Chosen, each: Callable[[ConnectedProcess], Awaitable[None]]) -> None:
@@ -184,8 +191,9 @@ class Endpoint:
         guard: says who may do what, and keeps the record.
     """
 
-    def __init__(self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard) -> None:
+    def __init__(self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard, telemetry: Telemetry) -> None:
         self._services = services
+        self._telemetry = telemetry
         self._presence = presence
         self._guard = guard
         self._admission = Admission()
@@ -234,11 +242,14 @@ class Endpoint:
             except DecodeError as error:
                 message = f"the request is no {method.request.DESCRIPTOR.full_name}"
                 raise CallFailure("INVALID_ARGUMENT", "BAD_REQUEST", message) from error
-            if caller is None or not method.guarded:
-                await method.handle(call, request)
-                return call.answer
-            async with self._guard.admitted(call, caller, name, request, len(data)):
-                await method.handle(call, request)
+            told = self._telemetry.call(name, call.identity, lambda: texts(context.invocation_metadata()))
+            with told as span:
+                call.on_change = functools.partial(self._telemetry.changed, span)
+                if caller is None or not method.guarded:
+                    await method.handle(call, request)
+                    return call.answer
+                async with self._guard.admitted(call, caller, name, request, len(data)):
+                    await method.handle(call, request)
             return call.answer
         finally:
             self._admission.leave(watches=method.watches)

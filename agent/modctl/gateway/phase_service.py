@@ -56,9 +56,7 @@ class PhaseService:
         """Says what an expression gives."""
         expression = validation.text("expression", request.expression, 20_000)
         timeout_s = validation.seconds("timeout_s", request.timeout_s)
-        body = encoded(
-            {"op": "evaluate", "expression": expression, "timeout_s": timeout_s, "identity": call.identity}
-        )
+        body = encoded({"op": "evaluate", "expression": expression, "timeout_s": timeout_s, "identity": call.identity})
 
         async def each(process: ConnectedProcess) -> None:
             told = await _only(call, process, body)

@@ -42,7 +42,7 @@ class Telemetry:
             return contextlib.nullcontext()
         return self._tracing.span(method, identity, metadata())
 
-    def changed(self, span: Any, process: str, result: change_pb2.ChangeResult) -> None:  # noqa: ANN401 - optional
+    def changed(self, span: Any, process: str, result: change_pb2.ChangeResult) -> None:
         """A process answered to a change."""
         if self._meters is not None:
             self._meters.changed(result)
@@ -55,6 +55,6 @@ class Telemetry:
             self._tracing.close()
 
 
-def texts(metadata: Any) -> dict[str, str]:  # noqa: ANN401 - gRPC's pairs
+def texts(metadata: Any) -> dict[str, str]:
     """A call's metadata that is text."""
     return {str(key): value for key, value in metadata or () if isinstance(value, str)}

@@ -32,7 +32,7 @@ class Tracing:
         provider: whom to tell that no more will come.
     """
 
-    def __init__(self, tracer: Any, provider: Any = None) -> None:  # noqa: ANN401 - an optional package's types
+    def __init__(self, tracer: Any, provider: Any = None) -> None:
         self._tracer = tracer
         self._provider = provider
 
@@ -60,7 +60,7 @@ class Tracing:
             self._provider.shutdown()
 
 
-def changed(span: Any, process: str, result: change_pb2.ChangeResult) -> None:  # noqa: ANN401 - see above
+def changed(span: Any, process: str, result: change_pb2.ChangeResult) -> None:
     """A process answered to a change."""
     span.add_event(
         "modctl.change",

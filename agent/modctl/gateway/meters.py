@@ -2,8 +2,8 @@
 
     MODCTL_METRICS=127.0.0.1:9464    serves Prometheus' text there at /metrics (pip install 'modctl[metrics]')
 
-Names of services, pids and outcomes are told, nothing else: no module's name, no identity. Nobody is asked who he is, so
-the address is the operator's choice. A port that another gateway has is a line in the log and nothing worse.
+Names of services, pids and outcomes are told, nothing else: no module's name, no identity. Nobody is asked who he is,
+so the address is the operator's choice. A port that another gateway has is a line in the log and nothing worse.
 """
 
 from __future__ import annotations

@@ -191,7 +191,9 @@ class Endpoint:
         guard: says who may do what, and keeps the record.
     """
 
-    def __init__(self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard, telemetry: Telemetry) -> None:
+    def __init__(
+        self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard, telemetry: Telemetry
+    ) -> None:
         self._services = services
         self._telemetry = telemetry
         self._presence = presence

@@ -47,6 +47,13 @@ _CONNECTING: list[tuple[str, str, str]] = [
         "its certificate has expired or is not valid yet; issue a new one, and check the clocks",
     ),
     (
+        # grpcio before 1.70 or so does not say which of the two.
+        r"CERTIFICATE_VERIFY_FAILED",
+        "CERTIFICATE_NOT_BELIEVED",
+        "its certificate is not believed here: another authority signed it (name the right one with --cacert), or it "
+        "has expired or is not valid yet (issue a new one, and check the clocks)",
+    ),
+    (
         r"Hostname Verification|not in peer certificate|match.*target name",
         "NAME_DIFFERS",
         "its certificate is for another name; say that name with --server-name, or dial it by that name",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from modctl.agent.engine.execution import Recipes
+    from modctl.agent.engine.live.changing import Patching
     from modctl.agent.engine.memory import Memory
     from modctl.agent.engine.threads import Worker
     from modctl.agent.engine.undo import UndoPlan
@@ -56,6 +57,7 @@ class Changes:
         self.worker: Worker | None = None
         self.staging: Staging | None = None
         self._hold: Callable[[Prepared], None] | None = None
+        self.patching: Patching | None = None
 
     def run(self, request: ChangeRequest) -> dict[str, Any]:
         """Makes a change; returns the fields of ChangeResult but the request's id and duration."""
@@ -72,6 +74,8 @@ class Changes:
                 hint = "an undo is not prepared; it needs no staging and commits at once"
                 return refused([Refusal("", ACTION_RESTORE, "UNSUPPORTED", "prepare", hint)])
             undo = plan_undo(memory.journal, first.revision, memory.finder)
+            if undo.revision is not None and undo.revision.patch is not None and not undo.refusals:
+                return patching.take_back(self, undo.revision, request)
             return self.take_back(undo, request.identity, request.reason, request.request_id, dry_run=request.dry_run)
         if patching.is_asked_for(request):
             return patching.change(self, request)

@@ -39,9 +39,10 @@ class Loaded:
         import_ms: milliseconds of its import with all that it imported, None where nobody watched.
         import_self_ms: milliseconds of its own.
         state: a ModuleState that nothing else can tell, or empty.
+        kept: the file's bytes as they were loaded, compressed, of the program's own modules.
     """
 
-    __slots__ = ("_ref", "digest", "import_ms", "import_self_ms", "patched", "proven", "source", "stat", "state")
+    __slots__ = ("_ref", "digest", "import_ms", "import_self_ms", "kept", "patched", "proven", "source", "stat", "state")
 
     def __init__(self, candidate: object) -> None:
         self._ref = reference_to(candidate)
@@ -53,6 +54,7 @@ class Loaded:
         self.import_ms: float | None = None
         self.import_self_ms: float | None = None
         self.state = ""
+        self.kept: bytes | None = None
 
     def is_about(self, candidate: object) -> bool:
         """Whether it speaks of this very object: ids are used again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 MAX_REVISIONS: Final = 20
 #: Answers that are kept for requests that are sent again.
 MAX_ANSWERS: Final = 256
+
+
+class Patch(Protocol):
+    """Takes changes of live objects back; see live/journal.py."""
+
+    def undo(self) -> tuple[float, list[str], Patch]:
+        """Does it; returns the pause in seconds, what stays because the program changed it, and what takes the undo back."""
 
 
 class Revision:
@@ -56,6 +63,8 @@ class Revision:
         self.undone_by = 0
         self.fixed = fixed
         self.expires_at_s: float | None = None
+        #: What takes back changes of live objects, where the revision made any.
+        self.patch: Patch | None = None
 
     @property
     def undoable(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.generations import Generations, Stat, reference_to
+from modctl.agent.engine.live import keeping
 
 #: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
 _UNCERTAINTY_S: Final = 0.05
@@ -74,10 +75,12 @@ class Origins:
             loaded.state = ""  # the gateway looks for itself and says MISSING
             return
         loaded.stat = Stat(found.st_mtime_ns, found.st_size, found.st_ino)
+        loaded.kept = keeping.keep(origin, loaded.stat)
         loaded.proven = found.st_ctime < self.interpreter_started_s() - _UNCERTAINTY_S
         written_since = found.st_ctime > self._agent_started_s + _UNCERTAINTY_S
         if written_since and name in self._there_at_start:
             if found.st_mtime > self._agent_started_s + _UNCERTAINTY_S:
+                loaded.kept = None
                 loaded.stat = Stat(0, 0, 0)  # equal to no file's: MODIFIED
             else:
                 # Moved here, or given another mode or owner: content and time say nothing about what was loaded.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.operations import MODE_PATCH, Reimport
-from modctl.agent.engine.outcomes import Refusal, refused
 
 if TYPE_CHECKING:
     from modctl.agent.engine.changes import Changes
+    from modctl.agent.engine.journal import Revision
     from modctl.agent.engine.operations import ChangeRequest
 
 
@@ -17,11 +17,19 @@ def is_asked_for(request: ChangeRequest) -> bool:
     return any(isinstance(each, Reimport) and each.mode == MODE_PATCH for each in request.operations)
 
 
-def change(changes: Changes, request: ChangeRequest) -> dict[str, Any]:  # noqa: ARG001 - what will need it is not there yet
-    """Makes such a change: not yet."""
-    hint = "patching live objects is not there yet; use mode fresh (modctl reimport)"
-    return refused(
-        Refusal(each.name, "ACTION_RELOAD", "UNSUPPORTED", "mode", hint)
-        for each in request.operations
-        if isinstance(each, Reimport) and each.mode == MODE_PATCH
-    )
+def change(changes: Changes, request: ChangeRequest) -> dict[str, Any]:
+    """Makes such a change."""
+    if changes.patching is None:
+        from modctl.agent.engine.live.changing import (
+            Patching,
+        )  # here: a service that is never patched never pays for it
+
+        changes.patching = Patching(changes.memory)
+    return changes.patching.change(changes, request)
+
+
+def take_back(changes: Changes, revision: Revision, request: ChangeRequest) -> dict[str, Any]:
+    """Undoes such a change."""
+    from modctl.agent.engine.live.changing import take_back as undo
+
+    return undo(changes.memory, revision, request)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import bootstrap
 from modctl.agent.engine.generations import Stat
+from modctl.agent.engine.live import keeping
 from modctl.agent.engine.safe import text
 from modctl.agent.primitives import get_ident
 
@@ -154,6 +155,7 @@ class Recorder:
                 False,
             )
             loaded.source, loaded.state = None, ""
+            loaded.kept = keeping.keep(text(running.spec.origin), running.stat)
             if again:
                 self._generations.reloaded(text(running.spec.name), module, running.spec)
             if (followed := self._followed.get(ident)) is not None:

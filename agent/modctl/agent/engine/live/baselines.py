@@ -49,6 +49,15 @@ class Baselines:
         """The module was loaded from this source: it needs no other proof."""
         self._sources[id(module)] = (self._reference(module), source)
 
+    def recorded(self, name: str, module: ModuleType) -> str | None:  # noqa: ARG002 - those that know more ask by name
+        """A source that needs no other proof, where there is one."""
+        found = self._sources.get(id(module))
+        return found[1] if found is not None and found[0]() is module else None
+
+    def unproven(self, name: str, module: ModuleType, filename: str) -> str:
+        """A source that may be what is loaded: it is compared with it."""
+        return source_of(name, module, filename)
+
     def _reference(self, module: ModuleType) -> weakref.ref[ModuleType]:
         identity = id(module)
 
@@ -73,11 +82,11 @@ class Baselines:
         if known is not None:
             return known
         filename = filename_of(name, module)
-        recorded = self._sources.get(id(module))
-        if recorded is not None and recorded[0]() is module:
-            text = _read(name, recorded[1], filename)
+        recorded = self.recorded(name, module)
+        if recorded is not None:
+            text = _read(name, recorded, filename)
         else:
-            text = _read(name, source_of(name, module, filename), filename)
+            text = _read(name, self.unproven(name, module, filename), filename)
             self._prove(name, module, text)
         self.remember(module, text)
         return text

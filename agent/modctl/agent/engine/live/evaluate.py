@@ -271,7 +271,9 @@ class Evaluation:
         if VALUE in states:
             return True
         for (module, name), is_called in reach.items():
-            state = self._state_before(module, name, statement.index) if module is staged else self._state_of(module, name)
+            state = (
+                self._state_before(module, name, statement.index) if module is staged else self._state_of(module, name)
+            )
             if is_called or state == VALUE:
                 called.append(state)
         return max(called, default=UNTOUCHED) >= BEHAVIOUR and self._result_is_data(staged, statement)

@@ -24,9 +24,13 @@ class Journal:
         self.entries = entries
         #: What to do after the assignments are taken back: caches, baselines, new modules.
         self.afterwards: list[Callable[[], None]] = []
+        #: The same for taking the undo back.
+        self.backwards: list[Callable[[], None]] = []
 
-    def undo(self) -> tuple[float, list[str]]:
-        """Takes it back in one step. Returns the pause in seconds, and what the program has changed since and keeps.
+    def undo(self) -> tuple[float, list[str], Journal]:
+        """Takes it back in one step.
+
+        Returns the pause in seconds, what the program has changed since and keeps, and the journal that takes the undo back.
 
         Raises:
             Exception: what an assignment raised; everything is as it was before the undo then.
@@ -34,22 +38,27 @@ class Journal:
         steps: list[Step] = []
         back: list[Step] = []
         kept: list[str] = []
+        entries: list[Entry] = []
         for operation, before, after in reversed(self.entries):
             now = operation.read()
             if operation.container is not None:
                 wanted = _without(now, before, after)
                 steps += refill_steps(operation.container, wanted)
                 back += refill_steps(operation.container, now)
+                entries.append(Entry(operation, now, wanted))
             elif now is after or operation.unread:
                 steps += operation.restore(before)
-                back += operation.restore(now) if not operation.unread else operation.steps
+                back += operation.steps if operation.unread else operation.restore(now)
+                entries.append(Entry(operation, now, before))
             else:
                 kept.append(operation.what)
         back.reverse()
         took_s = run_steps(steps, back)
         for action in self.afterwards:
             action()
-        return took_s, kept
+        inverse = Journal(entries)
+        inverse.afterwards, inverse.backwards = self.backwards, self.afterwards
+        return took_s, kept, inverse
 
 
 def _without(now: Any, before: Any, after: Any) -> Any:

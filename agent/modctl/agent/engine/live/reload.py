@@ -95,16 +95,25 @@ class Reloader:
             transaction.withdraw()
             return Reloaded(transaction.report, None, transaction.plans)
         journal = transaction.commit()
-        before = {name: plan.old for name, plan in transaction.plans.items() if plan.changed}
-        for name, plan in transaction.plans.items():
-            self.baselines.remember(sys.modules[name], plan.new)
+        self.settle(transaction, journal)
+        return Reloaded(transaction.report, journal, transaction.plans)
+
+    def settle(self, transaction: Transaction, journal: Journal) -> None:
+        """After the commit: the new texts are what is loaded; undoing brings the old ones back."""
+        plans = {name: plan for name, plan in transaction.plans.items() if plan.changed}
+
+        def forth() -> None:
+            for name, plan in plans.items():
+                if type(module := sys.modules.get(name)) is ModuleType:
+                    self.baselines.remember(module, plan.new)
+
+        def back() -> None:
+            for name, plan in plans.items():
+                if type(module := sys.modules.get(name)) is ModuleType:
+                    self.baselines.remember(module, plan.old)
+
+        forth()
         for name, text in transaction.new_texts.items():
             self.baselines.remember(sys.modules[name], text)
-
-        def restore() -> None:
-            for name, text in before.items():
-                if name in sys.modules:
-                    self.baselines.remember(sys.modules[name], text)
-
-        journal.afterwards.append(restore)
-        return Reloaded(transaction.report, journal, transaction.plans)
+        journal.afterwards.append(back)
+        journal.backwards.append(forth)

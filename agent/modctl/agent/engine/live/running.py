@@ -220,7 +220,9 @@ class Runner:
                 continue
             last = touchers[-1] == statement.index
             chained = self.evaluation.chain_start(staged, touchers[-1], name) is not None
-            if not last and (chained or any(name in plan.statements[i].writes for i in touchers if i > statement.index)):
+            if not last and (
+                chained or any(name in plan.statements[i].writes for i in touchers if i > statement.index)
+            ):
                 known = staged.initial.get(name, MISSING)
                 state = UNTOUCHED if staged.namespace.get(name, MISSING) is known else VALUE
                 self.evaluation.set_state(staged, statement.index, name, state)

@@ -1,0 +1,384 @@
+"""A change request of mode PATCH from the request to its answer and its revision."""
+
+from __future__ import annotations
+
+import sys
+import time
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modctl.agent.engine import inventory, lines, table
+from modctl.agent.engine.holding import Prepared
+from modctl.agent.engine.journal import Revision
+from modctl.agent.engine.live import keeping
+from modctl.agent.engine.live.baselines import Baselines, decode, source_of
+from modctl.agent.engine.live.failures import RefusedError, StagingError
+from modctl.agent.engine.live.opaque import Policy
+from modctl.agent.engine.live.operations import ConflictError
+from modctl.agent.engine.live.reload import Reloader
+from modctl.agent.engine.operations import Reimport
+from modctl.agent.engine.outcomes import Refusal, failed, refused
+from modctl.agent.engine.protect import Protector
+from modctl.agent.engine.raised import python_error
+from modctl.agent.engine.recorder import stat_of_file
+from modctl.agent.engine.versions import digest_of, version_of
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.changes import Changes
+    from modctl.agent.engine.generations import Stat
+    from modctl.agent.engine.live.report import Report
+    from modctl.agent.engine.live.transaction import Transaction
+    from modctl.agent.engine.memory import Memory
+    from modctl.agent.engine.operations import ChangeRequest
+
+ACTION = "ACTION_RELOAD"
+#: Rules of protect.py that hold for changes in place too: C code's neighbours may take new code, their objects stay.
+_RULES = frozenset({"main", "modctl", "builtin", "frozen", "extension", "stdlib-core", "used-by-modctl"})
+
+
+class Brought:
+    """One module's new source and where it came from."""
+
+    def __init__(self, source: str, digest: str, stat: Stat | None, *, sent: bool) -> None:
+        self.source = source
+        self.digest = digest
+        self.stat = stat
+        self.sent = sent
+
+
+class KnownBaselines(Baselines):
+    """Baselines that know what the agent has recorded of files and of what was sent."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self._memory = memory
+
+    def recorded(self, name: str, module: ModuleType) -> str | None:
+        """The text that a reload brought, that was kept, or of a file that is proven not to have changed."""
+        found = super().recorded(name, module)
+        loaded = self._memory.generations.loaded(module)
+        if found is not None or loaded is None:
+            return found
+        if loaded.source is not None:
+            return loaded.source
+        path = module.__dict__.get("__file__")
+        if loaded.proven and loaded.kept is not None:
+            return decode(keeping.unpack(loaded.kept))
+        if loaded.proven and type(path) is str and loaded.stat is not None and stat_of_file(path) == loaded.stat:
+            return source_of(name, module, path)
+        return None
+
+    def unproven(self, name: str, module: ModuleType, filename: str) -> str:
+        """The text as it was first seen, to be compared with what is loaded."""
+        loaded = self._memory.generations.loaded(module)
+        if loaded is not None and loaded.kept is not None:
+            return decode(keeping.unpack(loaded.kept))
+        return super().unproven(name, module, filename)
+
+
+class Patching:
+    """Changes in place, for one engine."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.reloader = Reloader(KnownBaselines(memory))
+
+    def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
+        """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
+        brought, new, refusals = self._brought(changes, request)
+        if refusals:
+            return refused(refusals)
+        before = {name: version_of(self._memory, name) for name in [*brought, *new]}
+        policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
+        try:
+            transaction = self.reloader.prepare({name: each.source for name, each in brought.items()}, policy, new)
+            batch = transaction.batch()
+        except RefusedError as error:
+            return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
+        except SyntaxError as error:
+            name = next((n for n, each in brought.items() if each.source == error.text), next(iter(brought), ""))
+            hint = "correct the line that the error names and send it again"
+            refusal = Refusal(name, ACTION, "BAD_SOURCE", "source must be Python", hint)
+            return refused([refusal], {name: python_error(error)})
+        except StagingError as error:
+            told = [{"name": name, "action": ACTION, "before": before[name]} for name in brought]
+            return failed(told, error.name, python_error(error.raised), [], [])
+        modules = self._modules(transaction.report, before, brought)
+        if request.dry_run:
+            transaction.withdraw()
+            message = f"{len(batch)} assignments would be made; nothing has changed"
+            return {"outcome": "OUTCOME_PLANNED", "modules": modules, "message": message, **_told(transaction.report)}
+        if not len(batch) and not transaction.new_texts:
+            self._note_unchanged(transaction, brought)
+            return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "what is loaded does this already"}
+
+        def finish() -> dict[str, Any]:
+            return self._commit(request, transaction, brought, modules)
+
+        return changes.conclude(Prepared(finish, transaction.withdraw, modules))
+
+    def _commit(
+        self,
+        request: ChangeRequest,
+        transaction: Transaction,
+        brought: dict[str, Brought],
+        modules: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        memory = self._memory
+        try:
+            journal = transaction.commit()
+        except RefusedError as error:
+            return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
+        except ConflictError as error:
+            return refused(
+                [Refusal(next(iter(brought), ""), ACTION, "CONFLICT", "compare-and-set", f"{error}; try again")]
+            )
+        except Exception as error:  # noqa: BLE001 - an attribute's setter is the program's own code
+            return failed([{**each, "before": each["before"]} for each in modules], "", python_error(error), [], [])
+        committed_at_unix_s = time.time()
+        self.reloader.settle(transaction, journal)
+        number = memory.journal.newest + 1
+        states = {name: self._state(name) for name in transaction.plans}
+        self._note(transaction, brought, number)
+        for module in modules:
+            module["after"] = version_of(memory, module["name"])
+
+        def back() -> None:
+            for name, state in states.items():
+                self._restore(name, state)
+
+        after = {name: self._state(name) for name in transaction.plans}
+        journal.afterwards.append(back)
+        journal.backwards.append(lambda: [self._restore(name, state) for name, state in after.items()] and None)
+        revision = Revision(number, request.identity, request.reason, modules, [], request.request_id)
+        revision.patch = journal
+        memory.journal.add(revision)
+        report = transaction.report
+        return {
+            "outcome": "OUTCOME_APPLIED",
+            "revision": number,
+            "undoable": True,
+            "paused_ms": round(report.paused_ms, 3),
+            "committed_at_unix_s": committed_at_unix_s,
+            "modules": modules,
+            "message": _sentence(report),
+            **_told(report),
+        }
+
+    # -- what is brought
+
+    def _brought(
+        self, changes: Changes, request: ChangeRequest
+    ) -> tuple[dict[str, Brought], dict[str, tuple[str, str, bool]], list[Refusal]]:
+        refusals: list[Refusal] = []
+        brought: dict[str, Brought] = {}
+        new: dict[str, tuple[str, str, bool]] = {}
+        entries = {key: value for key, value in table.entries() if type(key) is str}
+        protector = Protector(entries, changes.distributions)
+        for operation in request.operations:
+            if not isinstance(operation, Reimport):
+                hint = "send changes in place and other operations as two change sets"
+                refusals.append(Refusal(getattr(operation, "name", ""), "", "UNSUPPORTED", "mode", hint))
+                continue
+            sent = {module.name: module for module in operation.modules if module.source is not None}
+            for name, module in sent.items():
+                if name not in entries and module.source is not None:
+                    new[name] = (module.source, module.filename or module.origin, module.package)
+            for name in self._names(operation, entries, refusals):
+                if name in new and name not in entries:
+                    continue
+                refusal = self._refusal(name, operation, protector, request)
+                if refusal is not None:
+                    refusals.append(refusal)
+                    continue
+                try:
+                    if name in sent:
+                        source = sent[name].source
+                        assert source is not None
+                        brought[name] = Brought(source, sent[name].digest, None, sent=True)
+                    elif (read := self._from_disk(name, entries[name])) is not None:
+                        brought[name] = read
+                except RefusedError as error:
+                    refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
+        return brought, new, refusals
+
+    @staticmethod
+    def _names(operation: Reimport, entries: dict[str, Any], refusals: list[Refusal]) -> list[str]:
+        if any(character in operation.name for character in "*?["):
+            found = [n for n, each in entries.items() if fnmatchcase(n, operation.name) and _is_source(n, each)]
+        else:
+            found = [operation.name, *(module.name for module in operation.modules if module.name != operation.name)]
+            if operation.recursive:
+                found += [n for n in table.descendants(operation.name) if _is_source(n, entries.get(n))]
+        if not found:
+            hint = "no loaded module with source has such a name; `modctl list` tells what is loaded"
+            refusals.append(Refusal(operation.name, ACTION, "NOT_LOADED", "pattern", hint))
+        return list(dict.fromkeys(found))
+
+    def _refusal(self, name: str, operation: Reimport, protector: Protector, request: ChangeRequest) -> Refusal | None:
+        if table.get(name) is table.MISSING:
+            return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
+        protection = protector.protection_of(name)
+        if protection is not None and protection.rule in _RULES and name not in request.override_protected:
+            return Refusal(name, ACTION, "PROTECTED", protection.rule, protection.hint)
+        if operation.base_digest and name == operation.name and digest_of(self._memory, name) != operation.base_digest:
+            hint = "something else is loaded than the change was made for; look again"
+            return Refusal(name, ACTION, "BASE_DIFFERS", "base_digest", hint)
+        return None
+
+    def _from_disk(self, name: str, module: Any) -> Brought | None:
+        if type(module) is not ModuleType:
+            raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
+        path = inventory.facts_of(name, module).origin
+        stat = stat_of_file(path)
+        if stat is None:
+            return Brought(source_of(name, module, path), "", None, sent=False)
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            return Brought(decode(data), f"sha256:{sha256(data).hexdigest()}", stat, sent=False)
+        except (OSError, UnicodeError, SyntaxError) as error:
+            raise RefusedError(
+                name, "NO_SOURCE", f"its file cannot be read: {error}", "Send the source along"
+            ) from error
+
+    # -- what is remembered
+
+    def _note(self, transaction: Transaction, brought: dict[str, Brought], number: int) -> None:
+        memory = self._memory
+        for name, plan in transaction.plans.items():
+            module = sys.modules.get(name)
+            if type(module) is not ModuleType:
+                continue
+            each = brought.get(name)
+            if each is not None and plan.changed:
+                self._loaded_from(module, each)
+            if plan.changed:
+                memory.generations.changed(name, module, module.__dict__.get("__spec__"), number)
+                lines.refresh(module, memory.generations)
+            memory.rows.forget(name)
+
+    def _loaded_from(self, module: ModuleType, each: Brought) -> None:
+        loaded = self._memory.generations.remember(module)
+        loaded.digest, loaded.patched = each.digest, each.sent
+        loaded.source = each.source if each.sent else None
+        if not each.sent:
+            loaded.stat, loaded.proven, loaded.state = each.stat, each.stat is not None, ""
+            loaded.kept = keeping.keep(module.__dict__.get("__file__") or "", each.stat)
+
+    def _note_unchanged(self, transaction: Transaction, brought: dict[str, Brought]) -> None:
+        """Nothing that runs differs: what is loaded is the new text all the same."""
+        for name, plan in transaction.plans.items():
+            module = sys.modules.get(name)
+            if type(module) is ModuleType and name in brought and plan.changed:
+                self.reloader.baselines.remember(module, plan.new)
+                self._loaded_from(module, brought[name])
+                self._memory.rows.forget(name)
+
+    def _state(self, name: str) -> tuple[Any, ...]:
+        loaded = self._memory.generations.loaded(sys.modules.get(name))
+        if loaded is None:
+            return ()
+        return loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, loaded.kept
+
+    def _restore(self, name: str, state: tuple[Any, ...]) -> None:
+        module = sys.modules.get(name)
+        if state and type(module) is ModuleType:
+            loaded = self._memory.generations.remember(module)
+            loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, loaded.kept = state
+            number = self._memory.journal.newest + 1
+            self._memory.generations.changed(name, module, module.__dict__.get("__spec__"), number)
+            self._memory.rows.forget(name)
+            lines.refresh(module, self._memory.generations)
+
+    # -- what is told
+
+    def _modules(
+        self, report: Report, before: dict[str, dict[str, Any]], brought: dict[str, Brought]
+    ) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        for name in brought:
+            report.module(name)
+        for name, part in report.modules.items():
+            earlier = before.get(name) or version_of(self._memory, name)
+            change: dict[str, Any] = {"name": name, "action": ACTION, "before": earlier, **part.to_dict()}
+            stale = [{"holder": h, "name": n, "kind": k} for h, n, k in report.stale if h.startswith(f"{name}.")]
+            if stale:
+                change["stale"] = stale
+            if name in brought and brought[name].digest:
+                change["after"] = {"generation": earlier["generation"] + 1, "digest": brought[name].digest}
+            told.append(change)
+        return told
+
+
+def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dict[str, Any]:
+    """Undoes a revision that changed live objects."""
+    assert revision.patch is not None
+    modules = [
+        {"name": each["name"], "action": "ACTION_RESTORE", "before": version_of(memory, each["name"])}
+        for each in revision.modules
+    ]
+    if request.dry_run:
+        message = f"revision {revision.number} would be taken back"
+        return {"outcome": "OUTCOME_PLANNED", "modules": modules, "message": message}
+    later = _built_upon(memory, revision)
+    if later is not None:
+        hint = f"revision {later.number} changed the same modules after revision {revision.number}; undo that first"
+        return refused([Refusal(modules[0]["name"], "ACTION_RESTORE", "NOT_UNDOABLE", "later-revision", hint)])
+    try:
+        took_s, kept, inverse = revision.patch.undo()
+    except Exception as error:  # noqa: BLE001 - an attribute's setter is the program's own code
+        return failed(modules, "", python_error(error), [], [])
+    number = memory.journal.newest + 1
+    for module in modules:
+        module["after"] = version_of(memory, module["name"])
+    undone = Revision(number, request.identity, request.reason, modules, [], request.request_id, undoes=revision.number)
+    undone.patch = inverse
+    memory.journal.add(undone)
+    message = f"revision {revision.number} is taken back"
+    if kept:
+        message += f"; {', '.join(kept[:5])} stay, because the program has changed them since"
+    return {
+        "outcome": "OUTCOME_APPLIED",
+        "revision": number,
+        "undoable": True,
+        "paused_ms": round(took_s * 1e3, 3),
+        "modules": modules,
+        "message": message,
+    }
+
+
+def _built_upon(memory: Memory, revision: Revision) -> Revision | None:
+    names = {each["name"] for each in revision.modules}
+    for later in memory.journal.after(revision.number):
+        if not later.undone_by and not later.undoes and names & {each["name"] for each in later.modules}:
+            return later
+    return None
+
+
+def policy_of(request: ChangeRequest) -> dict[str, Any]:
+    """What the request says that this change may do beyond the default."""
+    given = request.raw.get("patch")
+    if not isinstance(given, dict):
+        return {}
+    allowed = {"not_transactional": bool, "keep_removed": bool, "side_effects": str, "services": str}
+    return {key: given[key] for key, kind in allowed.items() if type(given.get(key)) is kind}
+
+
+def _is_source(name: str, candidate: Any) -> bool:
+    return type(candidate) is ModuleType and inventory.facts_of(name, candidate).kind == inventory.SOURCE
+
+
+def _told(report: Report) -> dict[str, Any]:
+    """Side effects and notes, in one list for people."""
+    found = [*report.side_effects, *report.notes]
+    return {"side_effects": found} if found else {}
+
+
+def _sentence(report: Report) -> str:
+    own = [part for part in report.modules.values() if part.own]
+    followers = len(report.modules) - len(own)
+    text = f"{len(own)} {'module' if len(own) == 1 else 'modules'} reloaded, {report.executed} statements executed"
+    return f"{text}, {followers} more followed" if followers else text

@@ -1,4 +1,4 @@
-"""A process of its own with an engine in it, for one case of a test: a tree of files and a piece of Python that asserts."""
+"""A process of its own with an engine in it, for one case: a tree of files and a piece of Python that asserts."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def test_undo_goes_back_step_by_step_and_forward_again(world: World) -> None:
         assert sys.modules["b"] is versions[1], "undoing an undo"
         history = answer("list_revisions")[0]["revisions"]
         assert [each["number"] for each in history] == [5, 4, 3, 2, 1]
-        assert [(each["undoes"], each["undone_by"]) for each in history] == [(4, 0), (1, 5), (2, 0), (0, 3), (0, 0)], history
+        links = [(each["undoes"], each["undone_by"]) for each in history]
+        assert links == [(4, 0), (1, 5), (2, 0), (0, 3), (0, 0)], links
         assert [each["number"] for each in answer("list_revisions", limit=2)[0]["revisions"]] == [5, 4]
         generations = rows("b")["b"]["generation"]
         assert generations == 6, generations
@@ -179,7 +180,9 @@ def test_a_request_that_comes_again_is_answered_again_and_done_once(world: World
         assert change(operation, request_id="r1") == first
         assert open("count").read() == "x" and engine.revision == 1
         results = []
-        threads = [threading.Thread(target=lambda: results.append(change(load("pk.one"), request_id="r2"))) for _ in range(8)]
+        def again():
+            results.append(change(load("pk.one"), request_id="r2"))
+        threads = [threading.Thread(target=again) for _ in range(8)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert len({json.dumps(each) for each in results}) == 1 and engine.revision == 2
@@ -224,7 +227,8 @@ def test_a_time_to_live_that_ends_in_frost_waits_for_the_thaw(world: World) -> N
 def test_side_effects_of_module_code_are_told(world: World) -> None:
     world.run(
         """
-        source = "import threading, atexit, sys\\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\\n"
+        source = "import threading, atexit, sys\\n"
+        source += "threading.Thread(target=threading.Event().wait, daemon=True).start()\\n"
         source += "atexit.register(print)\\nsys.path.append('x')\\nprint('printed')\\n"
         effects = " ".join(applied(inject("busy", source))["side_effects"])
         assert "threads" in effects and "atexit" in effects and "sys.path" in effects, effects
@@ -273,7 +277,8 @@ def test_requests_that_make_no_sense_are_answered_as_such(world: World) -> None:
     world.run(
         """
         bad = [
-            {}, {"operations": []}, {"operations": "x"}, {"operations": [{}]}, {"operations": [{"sing": {"name": "x"}}]},
+            {}, {"operations": []}, {"operations": "x"}, {"operations": [{}]},
+            {"operations": [{"sing": {"name": "x"}}]},
             {"operations": [{"evict": 3}]}, {"operations": [{"evict": {"name": 3}}]},
             {"operations": [{"evict": {"name": "x", "recursive": "yes"}}]},
             {"operations": [{"inject": {"name": "x"}}]},

@@ -15,15 +15,15 @@ def test_stop_puts_everything_back(world: World) -> None:
         bootstrap = importlib._bootstrap
         names = ("_load_unlocked", "_exec", "_gcd_import", "_find_and_load")
         engine.stop()
-        before = [getattr(bootstrap, name) for name in names] + [builtins.__import__, list(sys.meta_path), list(sys.path_hooks)]
+        others = lambda: [builtins.__import__, list(sys.meta_path), list(sys.path_hooks)]
+        before = [getattr(bootstrap, name) for name in names] + others()
         engine = Engine()
         engine.start()
         assert bootstrap._load_unlocked is not before[0]
         applied(inject("x", "X = 1"))
         applied(undo())
         engine.stop()
-        assert [getattr(bootstrap, name) for name in names] + [
-            builtins.__import__, list(sys.meta_path), list(sys.path_hooks)] == before
+        assert [getattr(bootstrap, name) for name in names] + others() == before
         engine.stop()
         engine.start()
         import colorsys
@@ -109,7 +109,18 @@ def test_the_engine_imports_only_the_standard_library_and_little_of_it(world: Wo
         print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         """
     )
-    heavy = {"re", "inspect", "dataclasses", "ast", "ctypes", "traceback", "hashlib", "importlib.metadata", "asyncio", "subprocess"}
+    heavy = {
+        "re",
+        "inspect",
+        "dataclasses",
+        "ast",
+        "ctypes",
+        "traceback",
+        "hashlib",
+        "importlib.metadata",
+        "asyncio",
+        "subprocess",
+    }
     loaded = set(out.split())
     assert not {name for name in loaded if name.partition(".")[0] in ("grpc", "google")}
     assert not (heavy - {"re"}) & loaded, heavy & loaded

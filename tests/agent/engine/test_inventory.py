@@ -119,7 +119,8 @@ def test_kinds_and_origins(world: World) -> None:
         found = rows()
         kinds = {name: found[name]["kind"].removeprefix("MODULE_KIND_") for name in
                  ("app", "pk", "zipped", "space", "compiled", "sys", "_sqlite3", "__main__", "_frozen_importlib")}
-        assert kinds == {"app": "SOURCE", "pk": "SOURCE", "zipped": "SOURCE", "space": "NAMESPACE", "compiled": "BYTECODE",
+        assert kinds == {"app": "SOURCE", "pk": "SOURCE", "zipped": "SOURCE", "space": "NAMESPACE",
+                         "compiled": "BYTECODE",
                          "sys": "BUILTIN", "_sqlite3": "EXTENSION", "__main__": "SOURCE",
                          "_frozen_importlib": "FROZEN"}, kinds
         assert found["app"]["origin"] == os.path.abspath("app.py") and found["pk"]["package"] is True
@@ -315,7 +316,8 @@ def test_values_are_bounded(world: World) -> None:
         for name in ("loop", "deep", "long", "text"):
             assert found[name]["truncated"] is True and len(found[name]["value"]) <= 10_100, name
         assert "bits" in found["huge"]["value"]
-        assert found["mapping"]["value"] == "{('a', 1): {b'x'}, 't': (1,), 'e': (), 's': set(), 'f': frozenset({2})}", found["mapping"]
+        mapping = found["mapping"]["value"]
+        assert mapping == "{('a', 1): {b'x'}, 't': (1,), 'e': (), 's': set(), 'f': frozenset({2})}", mapping
         """,
         FILES,
     )
@@ -325,7 +327,8 @@ def test_resolve_finds_without_executing(world: World) -> None:
     world.run(
         """
         import pk.sub
-        found = {each["name"]: each for each in answer("resolve", names=["pk", "app", "a..b", "nowhere"], recursive=True)[0]["modules"]}
+        told = answer("resolve", names=["pk", "app", "a..b", "nowhere"], recursive=True)[0]["modules"]
+        found = {each["name"]: each for each in told}
         assert set(found) == {"pk", "app", "a..b", "nowhere", "pk.sub"}
         assert found["app"]["loaded"] is False and found["app"]["origin"] == os.path.abspath("app.py")
         assert found["pk"]["package"] is True and found["pk.sub"]["loader"] == "SourceFileLoader"

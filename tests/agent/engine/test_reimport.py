@@ -151,7 +151,8 @@ def test_nobody_is_fooled_by_a_stale_bytecode_file(world: World) -> None:
         import app
         stat = os.stat("app.py")
         write("app.py", "VALUE = 7\\ndef f(): return VALUE\\n")
-        os.utime("app.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # same size, same time: importlib would take the .pyc
+        # same size, same time: importlib would take the .pyc
+        os.utime("app.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
         applied(reimport("app"))
         assert sys.modules["app"].VALUE == 7
         """,
@@ -391,7 +392,8 @@ def test_code_from_the_gateway_is_used_only_where_it_is_of_that_file_and_interpr
         stat = os.stat(path)
         def sent(**other):
             code = compile("VALUE = 'precompiled'", path, "exec")
-            return {"name": "app", "origin": path, "digest": "sha256:" + hashlib.sha256(open(path, "rb").read()).hexdigest(),
+            digest = "sha256:" + hashlib.sha256(open(path, "rb").read()).hexdigest()
+            return {"name": "app", "origin": path, "digest": digest,
                     "stat": [stat.st_mtime_ns, stat.st_size, stat.st_ino],
                     "code": base64.b64encode(marshal.dumps(code)).decode(), "magic": MAGIC_NUMBER.hex(), **other}
         applied(reimport("app", modules=[sent()]))

@@ -8,15 +8,15 @@ loader and keeps what it got through checkcache(), which it does not for `<brack
 from __future__ import annotations
 
 import importlib.machinery
-import io
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import CodeType, ModuleType
 
     from modctl.agent.engine.commit import Write
+    from modctl.agent.engine.resources import ResourceReader
 
 #: Below this "directory" are the files of injected modules.
 ROOT: Final = "/modctl"
@@ -128,53 +128,17 @@ class InjectedLoader:
         except KeyError:
             raise FileNotFoundError(2, "modctl injected no such file", path) from None
 
-    def get_resource_reader(self, fullname: str) -> InjectedResources:
+    def get_resource_reader(self, fullname: str) -> ResourceReader:
         """Lets importlib.resources read the data files."""
+        from modctl.agent.engine.resources import ResourceReader
+
         self._check(fullname)
-        return InjectedResources(self.injected)
+        folder = self.injected.filename.rpartition("/")[0]
+        return ResourceReader(self.injected.bundle.data, folder[len(self.injected.bundle.folder) + 1 :])
 
     def _check(self, fullname: str) -> None:
         if fullname != self.injected.name:
             raise ImportError(f"this loader is for {self.injected.name}, not for {fullname}", name=fullname)
-
-
-class InjectedResources:
-    """The data files next to one injected package, for importlib.resources."""
-
-    def __init__(self, injected: InjectedModule) -> None:
-        folder = injected.filename.rpartition("/")[0]
-        below = folder[len(injected.bundle.folder) + 1 :]
-        self._prefix = f"{below}/" if below else ""
-        self._data = injected.bundle.data
-
-    def open_resource(self, resource: str) -> io.BytesIO:
-        """The bytes of one file.
-
-        Raises:
-            FileNotFoundError: it did not come along.
-        """
-        try:
-            return io.BytesIO(self._data[self._prefix + resource])
-        except KeyError:
-            raise FileNotFoundError(2, "modctl injected no such file", resource) from None
-
-    def resource_path(self, resource: str) -> str:
-        """Injected files are on no disk.
-
-        Raises:
-            FileNotFoundError: always.
-        """
-        raise FileNotFoundError(2, "an injected file is on no disk", resource)
-
-    def is_resource(self, path: str) -> bool:
-        """Whether such a file came along."""
-        return self._prefix + path in self._data
-
-    def contents(self) -> Iterator[str]:
-        """The names of the files next to the package."""
-        for path in self._data:
-            if path.startswith(self._prefix) and "/" not in path[len(self._prefix) :]:
-                yield path[len(self._prefix) :]
 
 
 def spec_for(injected: InjectedModule) -> importlib.machinery.ModuleSpec:

@@ -134,7 +134,7 @@ class FoundRecipe(Recipe):
         self.stat = stat_of_file(filename)
         if sent is not None and sent.source is not None:
             self.digest, self.source, self.patched = sent.digest, sent.source, True
-            self._code = sent_code(sent, filename) or compile(sent.source, filename, "exec", dont_inherit=True)
+            self._code = sent_code(sent, filename) or compiled(sent.source, filename)
             self.digest = self.digest or digest_of(sent.source.encode("utf-8"))
             self.patched = self.digest != digest_of_file(filename)
             return
@@ -144,7 +144,10 @@ class FoundRecipe(Recipe):
                 return
         data = loader.get_data(filename)
         self.digest = digest_of(data)
-        self._code = loader.source_to_code(data, filename)
+        try:
+            self._code = loader.source_to_code(data, filename)
+        except ValueError as error:
+            raise _as_syntax_error(error, filename) from error
 
     def make(self) -> ModuleType:
         """A module with all that the import system sets."""
@@ -215,13 +218,30 @@ def injected_modules(operation: Inject) -> tuple[list[InjectedModule], dict[str,
         assert sent.source is not None
         filename = root_file if sent is root else sent.filename or default_filename(sent.name, sent.package)
         try:
-            code = sent_code(sent, filename) or compile(sent.source, filename, "exec", dont_inherit=True)
+            code = sent_code(sent, filename) or compiled(sent.source, filename)
             digest = sent.digest or digest_of(sent.source.encode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             failures[sent.name] = error
             continue
         made.append(InjectedModule(sent.name, sent.package, filename, sent.source, code, digest, {}, bundle))
     return made, failures
+
+
+def compiled(source: str, filename: str) -> CodeType:
+    """The code of a module's source.
+
+    Raises:
+        SyntaxError: it does not compile; also of a NUL byte, of which Pythons before 3.12 make a ValueError.
+        RecursionError, MemoryError: it is too deep for the compiler.
+    """
+    try:
+        return compile(source, filename, "exec", dont_inherit=True)
+    except ValueError as error:
+        raise _as_syntax_error(error, filename) from error
+
+
+def _as_syntax_error(error: ValueError, filename: str) -> SyntaxError:
+    return SyntaxError(str(error), (filename, 1, 1, None))
 
 
 def default_filename(name: str, package: bool) -> str:

@@ -50,8 +50,10 @@ _CONNECTING: list[tuple[str, str, str]] = [
         # grpcio before 1.70 or so does not say which of the two.
         r"CERTIFICATE_VERIFY_FAILED",
         "CERTIFICATE_NOT_BELIEVED",
-        "its certificate is not believed here: another authority signed it (name the right one with --cacert), or it "
-        "has expired or is not valid yet (issue a new one, and check the clocks)",
+        (
+            "its certificate is not believed here: another authority signed it (name the right one with --cacert), or "
+            "it has expired or is not valid yet (issue a new one, and check the clocks)"
+        ),
     ),
     (
         r"Hostname Verification|not in peer certificate|match.*target name",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_ROOTS = ("proto", "agent", "client")
+#: Of every Python that we run on: tomllib came with 3.11, and the code asks before it imports it.
+STANDARD = sys.stdlib_module_names | {"tomllib"}
 #: Python's own startup file, which runs before there is an agent and hands its name back to the one that it hides.
 STARTUP_HOOK = ROOT / "agent" / "modctl" / "agent" / "hook" / "sitecustomize.py"
 
@@ -124,7 +126,7 @@ def breaks(law: Law, package: str, found: Import) -> bool:
         return rest.partition(".")[0] not in law.ours | {package}
     if found.for_types and top == "typing_extensions":
         return False  # type checkers bring it along
-    return top not in sys.stdlib_module_names and top not in law.foreign
+    return top not in STANDARD and top not in law.foreign
 
 
 def fresh_python(code: str) -> str:

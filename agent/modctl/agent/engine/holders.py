@@ -6,12 +6,16 @@ import types
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import table
-from modctl.agent.engine.safe import class_dict, clean, is_exactly, is_kind, key_text, module_dict, text
+from modctl.agent.engine.safe import class_dict, clean, is_kind, key_text, module_dict, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_HOLDERS: Final = 200
+#: Containers with more members are not looked into.
+MAX_MEMBERS: Final = 10_000
+#: By identity: a foreign metaclass could have a `__hash__` of its own.
+_CONTAINER_IDS: Final = frozenset(map(id, (list, tuple, set, frozenset, dict)))
 
 
 def definitions(candidate: object) -> dict[int, str]:
@@ -69,18 +73,24 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
         namespace = module_dict(module)
         if namespace is None or id(module) in replaced:
             continue
+        # Two passes in C pick out the few values that matter: most of a hundred thousand are neither.
+        items = list(namespace.items())
+        values = [value for _, value in items]
+        held = not wanted.keys().isdisjoint(map(id, values))
+        if not held and _CONTAINER_IDS.isdisjoint(map(id, map(type, values))):
+            continue
         holder = clean(key_text(key))
-        for attribute, value in list(namespace.items()):
-            if id(value) in wanted and type(attribute) is str:
-                found.append(
-                    {"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"}
-                )
-            elif is_exactly(type(value), list, tuple, set, frozenset, dict) and len(value) < 10_000:
-                held = _in_container(value, wanted)
-                if held:
-                    found.append(
-                        {"holder": f"{holder}.{clean(attribute)}[…]", "name": clean(held), "kind": "container"}
-                    )
+        for attribute, value in items:
+            if type(attribute) is not str:
+                continue
+            if id(value) in wanted:
+                told = {"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"}
+                found.append(told)
+            elif id(type(value)) in _CONTAINER_IDS and len(value) < MAX_MEMBERS:
+                name = _in_container(value, wanted)
+                if name:
+                    place = f"{holder}.{clean(attribute)}[…]"
+                    found.append({"holder": place, "name": clean(name), "kind": "container"})
             if len(found) >= MAX_HOLDERS:
                 return found
     return found
@@ -104,4 +114,6 @@ def holders_by_name(old: Mapping[str, object]) -> dict[str, list[dict[str, Any]]
 
 def _in_container(value: Any, wanted: dict[int, str]) -> str:
     members = list(dict.values(value)) if type(value) is dict else list(value)
-    return next((wanted[id(member)] for member in members if id(member) in wanted), "")
+    if wanted.keys().isdisjoint(map(id, members)):
+        return ""
+    return next(wanted[id(member)] for member in members if id(member) in wanted)

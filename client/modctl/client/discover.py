@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
 
+#: The state of a listening socket in /proc/net/tcp.
+_LISTENING = "0A"
+
 
 def local_targets(environ: Mapping[str, str] = os.environ) -> list[Target]:
     """One target for each gateway socket of this user. Whether somebody listens is seen when it is dialled."""
@@ -30,9 +33,11 @@ def local_targets(environ: Mapping[str, str] = os.environ) -> list[Target]:
 def local_token(port: int, environ: Mapping[str, str] = os.environ) -> str | None:
     """The token of this user's gateway that serves a loopback port; None where no gateway of this user does.
 
-    The token is shown only to a port that a gateway of ours says is its own: some other user's process may have
-    taken the port.
+    The token is shown only to a port that a gateway of ours says is its own, and only while every listener there is
+    this user's: a gateway that was killed leaves its file behind, and anybody may take its port.
     """
+    if not _is_ours(port):
+        return None
     for base in places.existing_bases(environ):
         for instance in os.listdir(base):
             if port in _served_ports(os.path.join(base, instance, places.GATEWAY_INFO)):
@@ -42,6 +47,19 @@ def local_token(port: int, environ: Mapping[str, str] = os.environ) -> str | Non
                 except OSError:
                     break  # a gateway that serves TLS only has made no token
     return None
+
+
+def _is_ours(port: int) -> bool:
+    """Whether somebody listens on the port, and nobody but this user. The kernel says whose a socket is."""
+    owners: set[int] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except OSError:
+            continue  # no IPv6 here; with neither table nobody is known, and nothing is shown
+        owners |= {int(row[7]) for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+    return owners == {os.getuid()}
 
 
 def _served_ports(path: str) -> set[int]:

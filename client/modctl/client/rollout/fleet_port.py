@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modctl.client import dispatch
-from modctl.client.operations import ChangeOptions
+from modctl.client.operations import ChangeOptions, Import
 from modctl.client.requests import list_revisions
 from modctl.client.rollout import calls
 from modctl.client.rollout.port import Answer, Made, Sighted, Sighting
@@ -59,9 +59,29 @@ class LiveFleet:
         return Sighting(processes, silent)
 
     async def plan(self, processes: Sequence[Where]) -> list[Answer]:
-        """Whether they could take the change."""
+        """Whether they could take the change; and what they run now, which a plan knows only of what modctl changed."""
         options = replace(self._options, dry_run=True, request_id="")
-        return await self._ask(processes, calls.change(self._operations, options), self._change_timeout_s, False)
+        answers, running = await asyncio.gather(
+            self._ask(processes, calls.change(self._operations, options), self._change_timeout_s, False),
+            self._running(),
+        )
+        return [
+            replace(answer, before={**answer.before, **running.get(answer.process, {})})
+            if answer.outcome == "PLANNED"
+            else answer
+            for answer in answers
+        ]
+
+    async def _running(self) -> dict[str, dict[str, str]]:
+        """Process to the digests of what is to be changed in it."""
+        names = [each.name for each in self._operations if not isinstance(each, Import)]
+        if not names:
+            return {}
+        # A name is a glob that only itself matches: brackets and stars are in none.
+        listed = await self._fleet.list(*names)
+        return {
+            process: {module.name: module.digest for module in modules if module.digest} for process, modules in listed
+        }
 
     async def change(self, processes: Sequence[Where], request_id: str) -> list[Answer]:
         """Brings them the change."""

@@ -37,6 +37,8 @@ class Law:
 
     ours: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
+    #: What an install may lack: imported in the function that needs it, never at the top of a file.
+    optional: frozenset[str] = frozenset()
 
 
 LAWS = {
@@ -46,11 +48,15 @@ LAWS = {
     "agent": Law(ours=frozenset({"source", "local"})),
     "gateway": Law(
         ours=frozenset({"v1", "source", "local"}),
-        foreign=frozenset({"grpc", "google", "grpc_health", "grpc_reflection", "nats", "cryptography", "tomli"}),
+        foreign=frozenset({"grpc", "google"}),
+        optional=frozenset(
+            {"grpc_health", "grpc_reflection", "nats", "cryptography", "prometheus_client", "opentelemetry", "tomli"}
+        ),
     ),
     "client": Law(
         ours=frozenset({"v1", "local"}),
-        foreign=frozenset({"grpc", "google", "click", "rich", "yaml", "tomli", "nats", "cryptography"}),
+        foreign=frozenset({"grpc", "google", "click", "rich"}),
+        optional=frozenset({"yaml", "tomli", "nats", "cryptography", "watchfiles"}),
     ),
 }
 
@@ -64,6 +70,8 @@ class Import:
     module: str
     #: Only type checkers see it.
     for_types: bool = False
+    #: In a function: done when that runs.
+    late: bool = False
 
     def __str__(self) -> str:
         return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
@@ -105,19 +113,24 @@ def imports_in(source: str, file: Path) -> Iterator[Import]:
         for statement in node.body
         for inner in ast.walk(statement)
     }
+    late = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(file, node.lineno, alias.name, id(node) in unseen)
+                yield Import(file, node.lineno, alias.name, id(node) in unseen, id(node) in late)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, [base, node.module]))
             # What `from modctl.local import frames` imports is modctl.local.frames.
             for alias in node.names:
                 whole = f"{module}.{alias.name}"
-                yield Import(
-                    file, node.lineno, whole if module == "modctl" or is_module(whole) else module, id(node) in unseen
-                )
+                found = whole if module == "modctl" or is_module(whole) else module
+                yield Import(file, node.lineno, found, id(node) in unseen, id(node) in late)
 
 
 def breaks(law: Law, package: str, found: Import) -> bool:
@@ -126,6 +139,8 @@ def breaks(law: Law, package: str, found: Import) -> bool:
         return rest.partition(".")[0] not in law.ours | {package}
     if found.for_types and top == "typing_extensions":
         return False  # type checkers bring it along
+    if top in law.optional:
+        return not (found.late or found.for_types)
     return top not in STANDARD and top not in law.foreign
 
 

@@ -79,8 +79,10 @@ class LiveFleet:
             return {}
         # A name is a glob that only itself matches: brackets and stars are in none.
         listed = await self._fleet.list(*names)
+        # What nobody can say is another version than one that is known.
         return {
-            process: {module.name: module.digest for module in modules if module.digest} for process, modules in listed
+            process: {module.name: module.digest or f"unknown ({module.state.lower()})" for module in modules}
+            for process, modules in listed
         }
 
     async def change(self, processes: Sequence[Where], request_id: str) -> list[Answer]:

@@ -1,15 +1,17 @@
 """What a name was bound to when its module was loaded, worked out again from its statement.
 
-Three-way rules need it: a live value that equals it was not touched since; one that differs is the program's state. Only
-expressions that can be evaluated without running anybody's code qualify: literals, displays of literals and names, and
-arithmetic on plain data.
+Three-way rules need it: a live value that equals it was not touched since; one that differs is the program's state.
+Only expressions that can be evaluated without running anybody's code qualify: literals, displays of literals and
+names, and arithmetic on plain data.
 """
 
 from __future__ import annotations
 
 import ast
-from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 _ALLOWED: Final = (
     ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp, ast.Load, ast.operator,
@@ -73,6 +75,6 @@ def evaluate(base: Base, namespace: dict[str, Any], plain: tuple[type, ...]) -> 
             return False, None
         values[name] = namespace[name]
     try:
-        return True, eval(base.code, values)  # noqa: S307 - literals and arithmetic on plain data, checked above
+        return True, eval(base.code, values)
     except (ArithmeticError, TypeError, ValueError, MemoryError):
         return False, None

@@ -1,11 +1,11 @@
 """Code objects: compiling whole modules and single statements, and pairing the code of two versions.
 
-A statement compiled alone must give the same bytecode as in its module: calls on names that the compiler knows to be imports
-compile otherwise (3.11 and later), so every piece is preceded by `if 0:` and the module's imports, which emit nothing.
+A statement compiled alone must give the same bytecode as in its module: calls on names that the compiler knows to
+be imports compile otherwise (3.11 and later), so every piece is preceded by `if 0:` and the module's imports, which
+emit nothing.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -113,7 +113,7 @@ def class_part(node: ast.ClassDef, indexes: list[int]) -> ast.ClassDef:
         decorator_list=[],
     )
     if hasattr(node, "type_params"):
-        part.type_params = []
+        setattr(part, "type_params", [])
     return ast.fix_missing_locations(ast.copy_location(part, node))
 
 
@@ -128,6 +128,12 @@ def doc_of(code: CodeType) -> str | None:
     if not isinstance(first, str) or code.co_name == "<lambda>":
         return None
     return first if code.co_flags & _CO_HAS_DOCSTRING or not _HAS_FLAG else None
+
+
+def qualified_name(code: CodeType) -> str:
+    """Its qualified name; its name alone before 3.11."""
+    found: str = getattr(code, "co_qualname", code.co_name)
+    return found
 
 
 def kind_flags(code: CodeType) -> int:
@@ -193,7 +199,7 @@ def identical(old: CodeType, new: CodeType) -> bool:
     return (
         old == new
         and _lines(old) == _lines(new)
-        and all(identical(a, b) for (_, a), (_, b) in zip(children(old), children(new)))
+        and all(identical(a, b) for (_, a), (_, b) in zip(children(old), children(new), strict=False))
     )
 
 
@@ -204,7 +210,8 @@ def _lines(code: CodeType) -> bytes:
 def pair_children(old: list[CodeType], new: list[tuple[tuple[int, ...], CodeType]]) -> list[Pair]:
     """Pairs the functions of two versions of the same text, and those inside them.
 
-    Same name first; among several of one name, those that do the same; then by ordinal where as many are left on both sides.
+    Same name first; among several of one name, those that do the same; then by ordinal where as many are left on
+    both sides.
     What cannot be told stays unpaired and its live functions stay as they are.
     """
     found: list[Pair] = []
@@ -227,7 +234,7 @@ def _match(
     olds: list[CodeType], news: list[tuple[tuple[int, ...], CodeType]]
 ) -> list[tuple[CodeType, tuple[tuple[int, ...], CodeType]]]:
     if len(olds) == len(news):
-        return list(zip(olds, news))
+        return list(zip(olds, news, strict=False))
     matched = []
     left = list(news)
     unmatched: list[CodeType] = []

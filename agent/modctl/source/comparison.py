@@ -6,8 +6,8 @@
     NEW      run
     GONE     (of the old version) what it bound is unbound
 
-A statement whose text stayed can still mean something else where names have several writers: `X = 1; Y = X; X = 2` in another
-order, or `X = 1; X += 1` with the second gone. Those are `displaced` and run like changed ones.
+A statement whose text stayed can still mean something else where names have several writers: `X = 1; Y = X; X = 2`
+in another order, or `X = 1; X += 1` with the second gone. Those are `displaced` and run like changed ones.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def compare(old: tuple[Statement, ...], new: tuple[Statement, ...]) -> Compariso
 
 
 def providers(statements: tuple[Statement, ...]) -> tuple[dict[str, int], ...]:
-    """Of each statement: every name that it reads, with the index of the last statement before it that binds the name."""
+    """Of each statement: every name that it reads, with the index of the last statement before it that binds
+    the name.
+    """
     last: dict[str, int] = {}
     found: list[dict[str, int]] = []
     for statement in statements:

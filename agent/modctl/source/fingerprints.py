@@ -1,7 +1,7 @@
 """Fingerprints of statements: equal ones behave the same wherever they stand.
 
-`text` covers the whole syntax tree without positions. `mask` leaves out the bodies of functions and lambdas: two statements
-of equal mask differ in nothing that runs when the statement runs, so swapping code objects is enough.
+`text` covers the whole syntax tree without positions. `mask` leaves out the bodies of functions and lambdas: two
+statements of equal mask differ in nothing that runs when the statement runs, so swapping code objects is enough.
 """
 
 from __future__ import annotations

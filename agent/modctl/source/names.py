@@ -1,7 +1,8 @@
 """Which names a statement reads, writes, calls and changes when it runs, and which its functions will read later.
 
-The rules are those of Python's own symbol tables, kept apart in two times: *eager* is what happens while the statement runs
-(decorators, defaults, bases, class bodies), *lazy* is what bodies of functions do when they are called.
+The rules are those of Python's own symbol tables, kept apart in two times: *eager* is what happens while the
+statement runs (decorators, defaults, bases, class bodies), *lazy* is what bodies of functions do when they are
+called.
 
 A chain is a dotted access that starts at a name: `a.b.C` is ("a", "b", "C").
 """
@@ -10,7 +11,10 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Chain = tuple[str, ...]
 
@@ -23,8 +27,8 @@ _COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.Generator
 class Import(NamedTuple):
     """One name of an import statement.
 
-    `import a.b` is ("a.b", 0, "", "a"), `import a.b as c` ("a.b", 0, "", "c"), `from ..a import b as c` ("a", 2, "b", "c"),
-    `from a import *` ("a", 0, "*", "*").
+    `import a.b` is ("a.b", 0, "", "a"), `import a.b as c` ("a.b", 0, "", "c"),
+    `from ..a import b as c` ("a", 2, "b", "c"), `from a import *` ("a", 0, "*", "*").
     """
 
     module: str
@@ -228,7 +232,7 @@ class _Eager(ast.NodeVisitor):
         name = getattr(node, "name", None)
         if isinstance(name, ast.Name):
             self._write(name.id)
-        self._lazily(getattr(node, "value"))  # noqa: B009 - the node type is not in 3.10's ast
+        self._lazily(getattr(node, "value"))
 
     # -- scopes inside
 
@@ -354,9 +358,7 @@ class _Lazy(ast.NodeVisitor):
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._function(node, [node.body])
 
-    def _function(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: list[ast.AST] | list[ast.stmt]
-    ) -> None:
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: Sequence[ast.AST]) -> None:
         if self._locals:  # an inner function: its decorators and defaults run in the outer body
             for part in [*getattr(node, "decorator_list", []), *node.args.defaults, *node.args.kw_defaults]:
                 if part is not None:
@@ -372,7 +374,7 @@ class _Lazy(ast.NodeVisitor):
         self._globals.pop()
 
 
-def _bound(body: list[ast.AST] | list[ast.stmt]) -> tuple[set[str], set[str]]:
+def _bound(body: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
     """The names that a function's body binds, and those that it declares global."""
     bound: set[str] = set()
     declared: set[str] = set()
@@ -393,9 +395,9 @@ def _bound(body: list[ast.AST] | list[ast.stmt]) -> tuple[set[str], set[str]]:
             bound.update(item.binds for item in imports_of(node))
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.add(node.id)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+            isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
+        ):
             bound.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             bound.add(node.rest)

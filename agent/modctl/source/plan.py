@@ -1,7 +1,7 @@
 """What it takes to bring one module from one source text to another: all that can be said from the text alone.
 
-A `ModulePlan` is made by `plan_module`, by a gateway or, where there is none, by the agent. A module that is not to be
-changed but may have to follow others has a plan too, with the same text on both sides.
+A `ModulePlan` is made by `plan_module`, by a gateway or, where there is none, by the agent. A module that is not to
+be changed but may have to follow others has a plan too, with the same text on both sides.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import CodeType
-from typing import Final
+from typing import TYPE_CHECKING
 
 from .bases import Base, base_of
 from .codes import (
@@ -28,6 +27,9 @@ from .codes import (
 from .comparison import CHANGED, CODE, NEW, SAME, Comparison, bound, compare, providers
 from .names import Import
 from .statements import ASSIGN, CLASS, Statement, statements_of
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 #: How deep a change goes.
 TIER_NOOP, TIER_CODE, TIER_PATCH = "NOOP", "CODE", "PATCH"
@@ -220,7 +222,7 @@ def _pair(old: Text, new: Text, comparison: Comparison) -> tuple[list[Pair], dic
         if partner == -1:
             continue
         before = [code for _, code in old_codes.get(partner, [])]
-        after = [((place,), code) for place, code in new_codes.get(index, [])]
+        after: list[tuple[tuple[int, ...], CodeType]] = [((place,), code) for place, code in new_codes.get(index, [])]
         found = pair_children(before, after)
         pairs += [pair for pair in found if not identical(pair.old, pair.new)]
         if comparison.statuses[index] == CODE:
@@ -256,6 +258,6 @@ def _by_statement(code: CodeType, statements: tuple[Statement, ...]) -> dict[int
 
 
 __all__ = [
-    "CHANGED", "CODE", "INNER_BEHAVIOUR", "NEW", "OTHER_BEHAVIOUR", "SAME", "SAME_BEHAVIOUR", "TIER_CODE", "TIER_NOOP", "TIER_PATCH",
-    "Import", "ModulePlan", "Text", "plan_module", "read_text",
+    "CHANGED", "CODE", "INNER_BEHAVIOUR", "NEW", "OTHER_BEHAVIOUR", "SAME", "SAME_BEHAVIOUR", "TIER_CODE",
+    "TIER_NOOP", "TIER_PATCH", "Import", "ModulePlan", "Text", "plan_module", "read_text",
 ]  # fmt: skip

@@ -95,13 +95,13 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _statement(fields: tuple[Any, ...]) -> Statement:
+def _statement(fields: Any) -> Statement:
     made = Statement(*fields)
     return replace(
         made,
         imports=tuple(Import(*item) for item in made.imports),
         lazy_imports=tuple(Import(*item) for item in made.lazy_imports),
-        body=tuple(_statement(item) if isinstance(item, tuple) else item for item in made.body),
+        body=tuple(map(_statement, made.body)),
     )
 
 
@@ -239,8 +239,8 @@ def _defaults(
     node: ast.FunctionDef | ast.AsyncFunctionDef, lazy_annotations: bool
 ) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     positional = [*node.args.posonlyargs, *node.args.args]
-    pairs = [*zip(positional[len(positional) - len(node.args.defaults) :], node.args.defaults)]
-    pairs += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults) if d is not None]
+    pairs = [*zip(positional[len(positional) - len(node.args.defaults) :], node.args.defaults, strict=True)]
+    pairs += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d is not None]
     found = []
     for argument, default in pairs:
         reads = names_of(ast.Expr(default), lazy_annotations=lazy_annotations).reads
@@ -271,7 +271,8 @@ def _mangled(statement: Statement, owner: str) -> Statement:
 
     def mangle(found: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(
-            prefix + name if prefix != "_" and name.startswith("__") and not name.endswith("__") else name for name in found
+            prefix + name if prefix != "_" and name.startswith("__") and not name.endswith("__") else name
+            for name in found
         )
 
     return replace(

@@ -4,8 +4,10 @@ The first proof that holds is taken:
 
 1. we put it there: a reload remembers the text that it brought;
 2. the loader keeps it (injected modules);
-3. the file's text, where the code of live functions is the code that it compiles to. A file that was edited since the import
-   differs from what is loaded in some function, or in nothing that a plan could be wrong about but constants; where the module
+3. the file's text, where the code of live functions is the code that it compiles to. A file that was edited since
+the import
+   differs from what is loaded in some function, or in nothing that a plan could be wrong about but constants; where
+   the module
    has no function to compare, the file must not be younger than the process.
 """
 
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import time
 import tokenize
 import weakref
@@ -21,7 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from modctl.agent.engine.live.failures import RefusedError
-from modctl.agent.engine.live.values import MISSING, class_dict, is_class
+from modctl.agent.engine.live.values import class_dict, is_class
 from modctl.source.codes import children, deep_signature
 from modctl.source.plan import Text, read_text
 
@@ -49,7 +50,7 @@ class Baselines:
         """The module was loaded from this source: it needs no other proof."""
         self._sources[id(module)] = (self._reference(module), source)
 
-    def recorded(self, name: str, module: ModuleType) -> str | None:  # noqa: ARG002 - those that know more ask by name
+    def recorded(self, name: str, module: ModuleType) -> str | None:
         """A source that needs no other proof, where there is one."""
         found = self._sources.get(id(module))
         return found[1] if found is not None and found[0]() is module else None
@@ -174,7 +175,7 @@ def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
     namespace: dict[str, Any] = ModuleType.__getattribute__(module, "__dict__")
     differing: list[str] = []
     compared = 0
-    for function in _functions(namespace, sys.modules.get(namespace.get("__name__", ""), MISSING)):
+    for function in _functions(namespace):
         code = function.__code__
         if code.co_filename != text.filename:
             continue
@@ -185,7 +186,7 @@ def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
     return differing, compared
 
 
-def _functions(namespace: dict[str, Any], module: object) -> list[FunctionType]:
+def _functions(namespace: dict[str, Any]) -> list[FunctionType]:
     found: list[FunctionType] = []
     todo: list[Any] = list(namespace.values())
     seen: set[int] = set()

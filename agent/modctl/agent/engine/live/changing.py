@@ -23,6 +23,7 @@ from modctl.agent.engine.outcomes import Refusal, failed, refused
 from modctl.agent.engine.protect import Protector
 from modctl.agent.engine.raised import python_error
 from modctl.agent.engine.recorder import stat_of_file
+from modctl.agent.engine.safe import MISSING
 from modctl.agent.engine.versions import digest_of, version_of
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Patching:
             return refused(
                 [Refusal(next(iter(brought), ""), ACTION, "CONFLICT", "compare-and-set", f"{error}; try again")]
             )
-        except Exception as error:  # noqa: BLE001 - an attribute's setter is the program's own code
+        except Exception as error:
             return failed([{**each, "before": each["before"]} for each in modules], "", python_error(error), [], [])
         committed_at_unix_s = time.time()
         self.reloader.settle(transaction, journal)
@@ -151,7 +152,12 @@ class Patching:
 
         after = {name: self._state(name) for name in transaction.plans}
         journal.afterwards.append(back)
-        journal.backwards.append(lambda: [self._restore(name, state) for name, state in after.items()] and None)
+
+        def forth() -> None:
+            for name, state in after.items():
+                self._restore(name, state)
+
+        journal.backwards.append(forth)
         revision = Revision(number, request.identity, request.reason, modules, [], request.request_id)
         revision.patch = journal
         memory.journal.add(revision)
@@ -218,7 +224,7 @@ class Patching:
         return list(dict.fromkeys(found))
 
     def _refusal(self, name: str, operation: Reimport, protector: Protector, request: ChangeRequest) -> Refusal | None:
-        if table.get(name) is table.MISSING:
+        if table.get(name) is MISSING:
             return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
         protection = protector.protection_of(name)
         if protection is not None and protection.rule in _RULES and name not in request.override_protected:
@@ -329,7 +335,7 @@ def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dic
         return refused([Refusal(modules[0]["name"], "ACTION_RESTORE", "NOT_UNDOABLE", "later-revision", hint)])
     try:
         took_s, kept, inverse = revision.patch.undo()
-    except Exception as error:  # noqa: BLE001 - an attribute's setter is the program's own code
+    except Exception as error:
         return failed(modules, "", python_error(error), [], [])
     number = memory.journal.newest + 1
     for module in modules:

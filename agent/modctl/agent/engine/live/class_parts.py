@@ -1,7 +1,8 @@
 """A class's body is a list of statements too: only those that changed, or read what changed, run.
 
-They run in a throw-away class of the same name that has no bases, so that no `__init_subclass__`, metaclass or decorator runs
-again and counters stay; its namespace starts as a copy of the live class's. `super()` and `__class__` mean the live class.
+They run in a throw-away class of the same name that has no bases, so that no `__init_subclass__`, metaclass or
+decorator runs again and counters stay; its namespace starts as a copy of the live class's. `super()` and
+`__class__` mean the live class.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ import abc
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from modctl.source.codes import CAPTURE
-from modctl.source.comparison import CHANGED, NEW, SAME, Comparison, bound, compare, providers
-from modctl.source.statements import DOC
 from modctl.agent.engine.live.classes import MACHINERY, merge_namespace, remove_gone
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, Site
 from modctl.agent.engine.live.values import class_dict, mro
+from modctl.source.codes import CAPTURE
+from modctl.source.comparison import CHANGED, NEW, SAME, Comparison, bound, compare, providers
+from modctl.source.statements import DOC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modctl.source.names import Chain
-    from modctl.source.statements import Statement
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.world import StagedModule
+    from modctl.source.names import Chain
+    from modctl.source.statements import Statement
 
 
 class Capture:
@@ -33,7 +34,7 @@ class Capture:
         self._live = live
         self.namespace: dict[str, Any] = {}
 
-    def __prepare__(self, name: str, bases: tuple[type, ...]) -> dict[str, Any]:
+    def __prepare__(self, *_: object) -> dict[str, Any]:
         """A copy of what the live class has, so that statements of the body find each other."""
         found = {key: value for key, value in class_dict(self._live).items() if key not in MACHINERY}
         notes = class_dict(self._live).get("__annotations__")
@@ -50,7 +51,9 @@ class Capture:
 
 
 def can_run_in_part(live: Any, statement: Statement, old: Statement | None, bases_stayed: bool) -> bool:
-    """Whether a class statement may run statement by statement: its header stayed and nobody watches classes being made."""
+    """Whether a class statement may run statement by statement: its header stayed and nobody watches classes
+    being made.
+    """
     if old is None or statement.header != old.header or statement.decorated or statement.generic or not bases_stayed:
         return False
     if type(live) not in (type, abc.ABCMeta) or tuple in mro(live):
@@ -62,9 +65,7 @@ def can_run_in_part(live: Any, statement: Statement, old: Statement | None, base
 class Part:
     """What of a class's body has to run."""
 
-    def __init__(
-        self, statement: Statement, old: Statement, reads_other: Callable[[Statement, Chain | str], bool]
-    ) -> None:
+    def __init__(self, statement: Statement, old: Statement, reads_other: Callable[[Chain | str], bool]) -> None:
         self.statement = statement
         self.old = old
         self.comparison: Comparison = compare(old.body, statement.body)
@@ -72,7 +73,7 @@ class Part:
         self.follows: set[str] = set()
         self.indexes = self._select(reads_other)
 
-    def _select(self, reads_other: Callable[[Statement, Chain | str], bool]) -> list[int]:
+    def _select(self, reads_other: Callable[[Chain | str], bool]) -> list[int]:
         body, comparison = self.statement.body, self.comparison
         before = providers(body)
         writers: dict[str, list[int]] = {}
@@ -85,8 +86,8 @@ class Part:
             changed = comparison.statuses[index] in (CHANGED, NEW) or index in comparison.displaced
             reads_ran = any(provider in chosen for provider in before[index].values())
             outer = [name for name, provider in before[index].items() if provider < 0]
-            follows = any(reads_other(inner, name) for name in outer) or any(
-                reads_other(inner, chain) for chain in inner.chains if before[index].get(chain[0], -1) < 0
+            follows = any(reads_other(name) for name in outer) or any(
+                reads_other(chain) for chain in inner.chains if before[index].get(chain[0], -1) < 0
             )
             if changed or reads_ran or follows:
                 chosen.add(index)
@@ -109,7 +110,7 @@ def run_part(merger: Merger, staged: StagedModule, live: type, part: Part, site:
     if part.indexes:
         assert staged.plan is not None
         code = staged.plan.piece(statement.index, tuple(part.indexes))
-        exec(code, staged.namespace, {CAPTURE: capture})  # noqa: S102 - the source that we were asked to load
+        exec(code, staged.namespace, {CAPTURE: capture})
         ran = [statement.body[index] for index in part.indexes]
         written = {name for inner in ran for name in inner.writes}
         if any(inner.kind == DOC for inner in ran):

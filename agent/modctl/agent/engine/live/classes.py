@@ -1,7 +1,8 @@
 """Bringing a live class to what a newly made one is; or saying why the new one must take its place.
 
-A class that can be changed in place keeps its identity, its instances and its subclasses. Attributes that the old statement did
-not bind (counters set at run time, monkeypatches) are left alone, and so are data attributes whose statement stayed.
+A class that can be changed in place keeps its identity, its instances and its subclasses. Attributes that the old
+statement did not bind (counters set at run time, monkeypatches) are left alone, and so are data attributes whose
+statement stayed.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from modctl.source.comparison import bound
 from modctl.agent.engine.live.enums import merge_members, same_members
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import MISSING, class_dict, mro
+from modctl.source.comparison import bound
 
 if TYPE_CHECKING:
-    from modctl.source.statements import Statement
     from modctl.agent.engine.live.merge import Merger
+    from modctl.source.statements import Statement
 
 _HEAP_TYPE = 1 << 9
 #: What the interpreter keeps in a class's namespace for itself.
 MACHINERY = frozenset({
-    "__dict__", "__weakref__", "__module__", "__qualname__", "__slots__", "_abc_impl", "__abstractmethods__", "__classcell__",
-    "__classdictcell__", "__annotations__", "__annotations_cache__",
+    "__dict__", "__weakref__", "__module__", "__qualname__", "__slots__", "_abc_impl", "__abstractmethods__",
+    "__classcell__", "__classdictcell__", "__annotations__", "__annotations_cache__",
 })  # fmt: skip
 #: What dataclass() and its like make of a class; absent from the new one, it is taken off.
 _GENERATED = frozenset({
@@ -128,9 +129,9 @@ def merge_namespace(merger: Merger, live: type, namespace: dict[str, Any], site:
     for name, value in namespace.items():
         if name in MACHINERY or type(value) in (GetSetDescriptorType, MemberDescriptorType):
             continue
-        if is_enum and (name.startswith("_") or name in live.__members__):  # type: ignore[attr-defined]
-            if not isinstance(value, (FunctionType, staticmethod, classmethod, property)):
-                continue
+        of_members = is_enum and (name.startswith("_") or name in live.__members__)  # type: ignore[attr-defined]
+        if of_members and not isinstance(value, (FunctionType, staticmethod, classmethod, property)):
+            continue
         held = held_names.get(name, MISSING)
         inside = _attribute_site(site, name, name in owned or name in _GENERATED)
         if name in _LINES:

@@ -1,8 +1,9 @@
 """Giving live functions the new version of their code, wherever they are: nothing is executed for it.
 
-A live function is recognised by the place of its code (line and name), which is unique but for functions on one line, and by
-what its code does. Most functions are found by walking the module; whether that found all who hold a code object is proven by
-its reference count, and only where it does not add up is the heap looked through, once for all modules of a change.
+A live function is recognised by the place of its code (line and name), which is unique but for functions on one
+line, and by what its code does. Most functions are found by walking the module; whether that found all who hold a
+code object is proven by its reference count, and only where it does not add up is the heap looked through, once for
+all modules of a change.
 """
 
 from __future__ import annotations
@@ -13,13 +14,25 @@ import sys
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.states import Site
 from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
-from modctl.source.codes import Pair, children, deep_signature, doc_of, kind_flags, signature
+from modctl.source.codes import (
+    Pair,
+    children,
+    deep_signature,
+    doc_of,
+    kind_flags,
+    qualified_name,
+    signature,
+)
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.world import StagedModule
+
+
+_KEEPS_LINES = sys.version_info >= (3, 13)
 
 
 class LiveCodes:
@@ -53,11 +66,7 @@ class LiveCodes:
                 self._seen.add(id(value))
                 if value.__globals__ is home:
                     self.functions[id(value)] = value
-                for cell in value.__closure__ or ():
-                    try:
-                        todo.append(cell.cell_contents)
-                    except ValueError:
-                        continue
+                todo += [cell_contents(cell) for cell in value.__closure__ or ()]
                 if "__wrapped__" in value.__dict__:
                     todo.append(value.__dict__["__wrapped__"])
             elif kind is LRU_WRAPPER:
@@ -148,7 +157,9 @@ def heap_functions(wanted: dict[int, LiveCodes], notes: list[str]) -> None:
 
 
 def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
-    """Decides the new code of every live function that no statement has transplanted. Returns qualified names: what they do."""
+    """Decides the new code of every live function that no statement has transplanted. Returns qualified names:
+    what they do.
+    """
     staged = codes.staged
     changed: dict[str, str] = {}
     for function in list(codes.functions.values()):
@@ -204,14 +215,14 @@ def _swap_closure(codes: LiveCodes, merger: Merger, function: FunctionType, code
 
 def _class_lines(codes: LiveCodes, merger: Merger) -> None:
     """3.13 keeps the line of a class in the class."""
-    if sys.version_info < (3, 13):
+    if not _KEEPS_LINES:
         return
     assert codes.staged.plan is not None
     for pair in codes.staged.plan.pairs:
-        owner = codes.classes.get(pair.old.co_qualname)
+        owner = codes.classes.get(qualified_name(pair.old))
         if owner is None or class_dict(owner).get("__firstlineno__", MISSING) != pair.old.co_firstlineno:
             continue
         if pair.new.co_firstlineno != pair.old.co_firstlineno:
             merger.put(
-                "type", owner, "__firstlineno__", pair.new.co_firstlineno, f"{pair.old.co_qualname}.__firstlineno__"
+                "type", owner, "__firstlineno__", pair.new.co_firstlineno, f"{qualified_name(pair.old)}.__firstlineno__"
             )

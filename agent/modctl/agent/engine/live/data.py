@@ -1,8 +1,8 @@
 """Plain values and containers: what the source says against what the program has made of it.
 
-Three values decide: what the old source bound (the base), what is there now, and what the new source binds. A live value that is
-still the base takes the new one; one that differs is the program's own state and stays, and where the source changed too that is
-reported.
+Three values decide: what the old source bound (the base), what is there now, and what the new source binds. A live
+value that is still the base takes the new one; one that differs is the program's own state and stays, and where the
+source changed too that is reported.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _merged(live: Any, new: Any, base: Any, merger: Merger, site: Site) -> dict[
             wanted[key] = held
             if not merger.same(value, was):
                 merger.kept.append((f"{site.what}[{key!r}]", "the program changed it and so did the source"))
-    for key, held in live.items():
-        if key not in new and (key not in base or not merger.same(held, base[key])):
-            wanted[key] = held
+    wanted |= {
+        key: held
+        for key, held in live.items()
+        if key not in new and (key not in base or not merger.same(held, base[key]))
+    }
     return wanted

@@ -1,8 +1,8 @@
 """Which other loaded modules may have to follow a change.
 
-Static part: names that can get another value, and names made from them. Live part: modules whose namespace holds the changed
-module, or an object of one of those names. Small numbers and strings are held by everybody, so a module that holds only such
-is asked by its text whether it names module and name at all.
+Static part: names that can get another value, and names made from them. Live part: modules whose namespace holds
+the changed module, or an object of one of those names. Small numbers and strings are held by everybody, so a module
+that holds only such is asked by its text whether it names module and name at all.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _STDLIB = frozenset(sys.stdlib_module_names)
 
 
 def potential_names(plan: ModulePlan, seeds: set[str]) -> set[str]:
-    """Names of a module that may get another value or behaviour: those of changed statements, those given, and their readers."""
+    """Names of a module that may get another value or behaviour: those of changed statements, those given, and
+    their readers.
+    """
     comparison = plan.comparison
     found = set(seeds) | set(comparison.removed)
     for statement, status in zip(comparison.new, comparison.statuses, strict=True):
@@ -92,9 +94,9 @@ def _imported(plan: ModulePlan, follower: str, name: str, names: set[str]) -> se
                 item.attribute in names or item.attribute == "*" or not item.attribute or "*" in names
             ):
                 found.add(item.binds if item.binds != "*" else "*")
-            elif not item.attribute and (name == base or name.startswith(f"{base}.") or base.startswith(f"{name}.")):
-                found.add(item.binds)
-            elif item.attribute and f"{base}.{item.attribute}" == name:
+            elif (
+                not item.attribute and (name == base or name.startswith(f"{base}.") or base.startswith(f"{name}."))
+            ) or (item.attribute and f"{base}.{item.attribute}" == name):
                 found.add(item.binds)
         if statement.kind != IMPORT and any(i.binds in found for i in statement.lazy_imports):
             found |= statement.touches
@@ -138,9 +140,11 @@ def _followers(name: str, names: set[str]) -> list[str]:
         if not top_is_stdlib and other.partition(".")[0] in _STDLIB:
             continue
         held = set(map(id, list(module.__dict__.values())))
-        if not wanted.isdisjoint(held) or any(_class_of(value, wanted) for value in list(module.__dict__.values())):
-            found.append(other)
-        elif not held.isdisjoint(atoms) and _mentions(module, name.rpartition(".")[2], atoms.values()):
+        if (
+            not wanted.isdisjoint(held)
+            or any(_class_of(value, wanted) for value in list(module.__dict__.values()))
+            or (not held.isdisjoint(atoms) and _mentions(module, name.rpartition(".")[2], atoms.values()))
+        ):
             found.append(other)
     return found
 

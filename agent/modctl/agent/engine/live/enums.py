@@ -76,7 +76,9 @@ def _member(live: Any, fresh: Any) -> Any:
 
 
 def _attribute(merger: Merger, live: Any, new: Any, name: str, member: Any, what: str) -> None:
-    """How members are reached differs: 3.10 goes through the metaclass's `__getattr__`, 3.11 keeps a property, 3.12 the member."""
+    """How members are reached differs: 3.10 goes through the metaclass's `__getattr__`, 3.11 keeps a property,
+    3.12 the member.
+    """
     held = class_dict(new).get(name)
     if sys.version_info >= (3, 12) and isinstance(held, new):
         merger.put("type", live, name, member, f"{what}.{name}")

@@ -1,25 +1,25 @@
 """Which statements run, in which order: by pull.
 
-A statement is settled after what it reads is settled, wherever that is: an import pulls the statements that bind the names it
-takes. The graph of statements is acyclic where that of modules is not, so cycles of modules need no special case. What did not
-change and reads nothing that changed is not run.
+A statement is settled after what it reads is settled, wherever that is: an import pulls the statements that bind
+the names it takes. The graph of statements is acyclic where that of modules is not, so cycles of modules need no
+special case. What did not change and reads nothing that changed is not run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modctl.source.comparison import CHANGED, CODE, NEW
-from modctl.source.plan import INNER_BEHAVIOUR, OTHER_BEHAVIOUR, SAME_BEHAVIOUR
-from modctl.source.statements import AUGMENT, CLASS, COMPOUND, DEF, IMPORT, Statement
 from modctl.agent.engine.live.importing import absolute_name, staged_module
 from modctl.agent.engine.live.states import BEHAVIOUR, INNER, UNTOUCHED, VALUE
 from modctl.agent.engine.live.values import CONTAINERS, MISSING, is_plain_data
+from modctl.source.comparison import CHANGED, CODE, NEW
+from modctl.source.plan import INNER_BEHAVIOUR, OTHER_BEHAVIOUR, SAME_BEHAVIOUR
+from modctl.source.statements import AUGMENT, CLASS, COMPOUND, DEF, IMPORT, Statement
 
 if TYPE_CHECKING:
-    from modctl.source.names import Chain
     from modctl.agent.engine.live.running import Runner
     from modctl.agent.engine.live.world import StagedModule, World
+    from modctl.source.names import Chain
 
 Place = tuple[str, int]
 _BEHAVIOURS = {SAME_BEHAVIOUR: UNTOUCHED, INNER_BEHAVIOUR: INNER, OTHER_BEHAVIOUR: BEHAVIOUR}
@@ -111,7 +111,9 @@ class Evaluation:
         self._decide(staged, statement, reach)
 
     def settle_name(self, staged: StagedModule, name: str, before: int | None = None) -> None:
-        """Settles every statement that binds or changes a name; `*` means all names, `before` only earlier statements."""
+        """Settles every statement that binds or changes a name; `*` means all names, `before` only earlier
+        statements.
+        """
         if staged.plan is None:
             return
         if name == "*":
@@ -150,7 +152,9 @@ class Evaluation:
         return []
 
     def reach(self, staged: StagedModule, statement: Statement) -> dict[tuple[StagedModule, str], bool]:
-        """Names that functions called by a statement read, through any number of calls; True where the name is called."""
+        """Names that functions called by a statement read, through any number of calls; True where the name is
+        called.
+        """
         found: dict[tuple[StagedModule, str], bool] = {}
         todo: list[tuple[StagedModule, Chain, bool]] = [(staged, chain, True) for chain in statement.calls]
         while todo:
@@ -210,9 +214,9 @@ class Evaluation:
         assert plan is not None
         for name in statement.touches:
             first = self.chain_start(staged, statement.index, name)
-            if first is not None and (name in plan.comparison.rebuilt or (staged.name, first) in self.executed):
-                if first != statement.index or name in plan.comparison.rebuilt:
-                    return True
+            rebuilt = name in plan.comparison.rebuilt
+            if first is not None and (rebuilt or ((staged.name, first) in self.executed and first != statement.index)):
+                return True
         return False
 
     def chain_start(self, staged: StagedModule, index: int, name: str) -> int | None:
@@ -247,11 +251,8 @@ class Evaluation:
             if name in calls:
                 called.append(state)
             ran = provider >= 0 and (staged.name, provider) in self.executed
-            if (
-                ran
-                and name in statement.writes
-                and statement.kind in (AUGMENT, COMPOUND)
-                or (ran and name in statement.builds_on and name in statement.writes)
+            if (ran and name in statement.writes and statement.kind in (AUGMENT, COMPOUND)) or (
+                ran and name in statement.builds_on and name in statement.writes
             ):
                 return True
         if statement.deletes and any(
@@ -296,8 +297,10 @@ class Evaluation:
         return self.state_after(staged, earlier[-1], name) if earlier else UNTOUCHED
 
     def _result_is_data(self, staged: StagedModule, statement: Statement) -> bool:
-        """Whether all that a statement binds can be made again without harm: data and functions, never a live service."""
+        """Whether all that a statement binds can be made again without harm: data and functions, never a live
+        service.
+        """
         if not statement.writes or statement.kind == CLASS:
             return False
         values = [staged.home.get(name, MISSING) for name in statement.writes]
-        return all(is_plain_data(value) or callable(value) and not isinstance(value, type) for value in values)
+        return all(is_plain_data(value) or (callable(value) and not isinstance(value, type)) for value in values)

@@ -1,7 +1,8 @@
 """Code that a live function can be given when the new function's own cannot: it calls the new function.
 
-Used where free variables differ (a method that newly uses `super()`), where a decorator came or went, and for functions of the
-staged namespace that escaped into places that nobody can write to. Identity is kept: who holds the old one calls the new one.
+Used where free variables differ (a method that newly uses `super()`), where a decorator came or went, and for
+functions of the staged namespace that escaped into places that nobody can write to. Identity is kept: who holds the
+old one calls the new one.
 """
 
 from __future__ import annotations

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from modctl.source.codes import kind_flags, signature
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import MISSING
+from modctl.source.codes import kind_flags, signature
 
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from modctl.agent.engine.live.merge import Merger
 
 _PLAIN_ATTRIBUTES = ("__doc__", "__name__", "__qualname__", "__module__")

@@ -1,8 +1,9 @@
 """`import` inside the staged world: staged modules are found in it, everything else is imported as ever.
 
-A staged namespace has builtins of its own whose `__import__` is this one. `sys.modules` is not touched for modules that are there;
-a module that is new to the process, of a package that is being changed, is executed in the staged world too and entered, because
-dataclasses and typing look modules up by name; it is taken out again where the change fails.
+A staged namespace has builtins of its own whose `__import__` is this one. `sys.modules` is not touched for modules
+that are there; a module that is new to the process, of a package that is being changed, is executed in the staged
+world too and entered, because dataclasses and typing look modules up by name; it is taken out again where the
+change fails.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Importer:
     def _import(
         self,
         name: str,
-        globals: dict[str, Any] | None = None,  # noqa: A002 - the signature of __import__
-        locals: object = None,  # noqa: A002
+        globals: dict[str, Any] | None = None,
+        locals: object = None,
         fromlist: tuple[str, ...] | list[str] | None = (),
         level: int = 0,
     ) -> Any:
@@ -58,7 +59,9 @@ class Importer:
         found = real(name, globals, locals, (), level) if absolute not in sys.modules else sys.modules[absolute]
         module = self.staged(found)
         staged = self._world.staged_for(found)
-        for item in fromlist if staged is not None else ():
+        for item in fromlist:
+            if staged is None:
+                break
             self._evaluation.settle_name(staged, item)  # a new module, or code run while staging, needs it now
         for item in self._items(module, fromlist):
             inner = f"{absolute}.{item}"

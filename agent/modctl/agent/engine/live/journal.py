@@ -1,12 +1,15 @@
-"""Taking a committed change back, later: what was set is set back where it still stands, what the program did since stays."""
+"""Taking a committed change back, later: what was set is set back where it still stands, what the program did since
+stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine.live.operations import Operation, Step, refill_steps, run_steps
 from modctl.agent.engine.live.values import MAPPINGS, MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Entry(NamedTuple):
@@ -30,7 +33,8 @@ class Journal:
     def undo(self) -> tuple[float, list[str], Journal]:
         """Takes it back in one step.
 
-        Returns the pause in seconds, what the program has changed since and keeps, and the journal that takes the undo back.
+        Returns the pause in seconds, what the program has changed since and keeps, and the journal that takes the
+        undo back.
 
         Raises:
             Exception: what an assignment raised; everything is as it was before the undo then.

@@ -1,7 +1,7 @@
 """Keeping the text of the program's own modules, so that it is known what a file was before it was edited.
 
-Files of the standard library and of installed packages are not edited in place as a rule, and are many: of them the stat is
-kept alone, and the file is the text for as long as the stat is the same.
+Files of the standard library and of installed packages are not edited in place as a rule, and are many: of them the
+stat is kept alone, and the file is the text for as long as the stat is the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STDLIB: Final = os.path.join(os.path.dirname(os.__file__), "")
 
 def keep(path: str, stat: tuple[int, int, int] | None) -> bytes | None:
     """A file's text, compressed; None where it is not one to keep or has changed since the stat was taken."""
-    global _kept_bytes  # noqa: PLW0603 - the budget is the process's
+    global _kept_bytes
     if stat is None or not path.endswith(".py") or _is_installed(path) or stat[1] > MAX_BYTES:
         return None
     try:

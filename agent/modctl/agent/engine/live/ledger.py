@@ -1,8 +1,9 @@
-"""What running statements did besides binding names, taken down and put back, so that nothing leaks from a change that fails.
+"""What running statements did besides binding names, taken down and put back, so that nothing leaks from a change that
+fails.
 
-Containers of modules and classes (registries) are copied before; afterwards what was done to them is noted as a delta, undone at
-once, and applied again with the commit, in terms of live objects. Threads, atexit functions, signal handlers and the like cannot
-be taken back by anybody: they are told, and by policy refused.
+Containers of modules and classes (registries) are copied before; afterwards what was done to them is noted as a
+delta, undone at once, and applied again with the commit, in terms of live objects. Threads, atexit functions,
+signal handlers and the like cannot be taken back by anybody: they are told, and by policy refused.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class Ledger:
                     self._containers.setdefault(id(item), (f"{what}.{key}", item, _copy(item)))
 
     def _function(self, what: str, function: FunctionType, seen: set[int]) -> None:
-        """What a function closes over, and the functions that it closes over or carries: singledispatch keeps its registry so."""
+        """What a function closes over, and the functions that it closes over or carries: singledispatch keeps
+        its registry so.
+        """
         if id(function) in seen:
             return
         seen.add(id(function))

@@ -1,20 +1,20 @@
 """Bringing a live value to what a staged one is, in place wherever that can be.
 
-`Merger.merge(live, new, site)` gives the object that the name shall be bound to and how far that is from what was there. What is
-to be assigned is collected in `pending`, in terms of staged objects; `Merger.finish` turns it into a batch of the live world.
+`Merger.merge(live, new, site)` gives the object that the name shall be bound to and how far that is from what was
+there. What is to be assigned is collected in `pending`, in terms of staged objects; `Merger.finish` turns it into a
+batch of the live world.
 """
 
 from __future__ import annotations
 
 import functools
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine.live.classes import merge_classes
 from modctl.agent.engine.live.data import merge_container, merge_data
 from modctl.agent.engine.live.functions import merge_functions
 from modctl.agent.engine.live.operations import Batch
-from modctl.agent.engine.live.rehome import Rehomer
 from modctl.agent.engine.live.standins import StandIns
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import (
@@ -27,7 +27,10 @@ from modctl.agent.engine.live.values import (
     is_plain_data,
     same_data,
 )
-from modctl.agent.engine.live.world import World
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.live.rehome import Rehomer
+    from modctl.agent.engine.live.world import World
 
 
 class Pending(NamedTuple):
@@ -52,7 +55,8 @@ class Merger:
         #: ids of live functions that have their new code already: the sweep leaves them alone.
         self.transplanted: set[int] = set()
         self.notes: list[str] = []
-        #: Names that kept their live value though the source has another, and classes that could not be changed in place.
+        #: Names that kept their live value though the source has another, and classes that could not be changed in
+        #: place.
         self.kept: list[tuple[str, str]] = []
         self.replaced: list[tuple[str, str]] = []
         #: lru_cache wrappers whose function changed.

@@ -1,4 +1,5 @@
-"""Modules that a change brings into the process: executed in the staged world, kept with the commit, taken out without it."""
+"""Modules that a change brings into the process: executed in the staged world, kept with the commit, taken out without
+it."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ class NewModules:
         self._world.adopt(name, module, plan)
         self.importer.skip(self._world.modules[name])
         try:
-            exec(text.code, module.__dict__)  # noqa: S102 - the source that we were asked to load
+            exec(text.code, module.__dict__)
         except BaseException:
             commit.withdraw(name)
             self.modules.pop(name, None)

@@ -1,29 +1,31 @@
 """Calls into live objects whose insides nobody can put back: refused before they happen.
 
-A changed `@app.route("/new")` or `registry.register(f)` changes an instance that the ledger cannot see into: if a later statement
-failed, all-or-nothing would be broken (Flask had added the rule to its map before it raised). Unless an adapter knows the type,
-or the operator accepts that, such a statement does not run.
+A changed `@app.route("/new")` or `registry.register(f)` changes an instance that the ledger cannot see into: if a
+later statement failed, all-or-nothing would be broken (Flask had added the rule to its map before it raised).
+Unless an adapter knows the type, or the operator accepts that, such a statement does not run.
 """
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modctl.source.statements import COMPOUND, EXPRESSION, IMPORT
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import CONTAINERS, MISSING, is_class, is_opaque, type_name
+from modctl.source.statements import COMPOUND, EXPRESSION, IMPORT
 
 if TYPE_CHECKING:
-    from modctl.source.names import Chain
-    from modctl.source.statements import Statement
     from modctl.agent.engine.live.running import Runner
     from modctl.agent.engine.live.world import StagedModule, World
+    from modctl.source.names import Chain
+    from modctl.source.statements import Statement
 
 #: Types whose methods leave nothing behind that would matter, module-qualified.
 HARMLESS = frozenset({
     "logging.Logger", "logging.RootLogger", "re.Pattern", "typing.TypeVar", "typing.ParamSpec", "typing.NewType",
-    "operator.itemgetter", "operator.attrgetter", "operator.methodcaller", "_contextvars.ContextVar", "contextvars.ContextVar",
+    "operator.itemgetter", "operator.attrgetter", "operator.methodcaller", "_contextvars.ContextVar",
+    "contextvars.ContextVar",
     "string.Template", "_struct.Struct", "types.GenericAlias", "types.MappingProxyType", "types.UnionType",
 })  # fmt: skip
 #: What a service holds that must not be made twice.
@@ -93,7 +95,7 @@ def _opaque_call(runner: Runner, staged: StagedModule, statement: Statement) -> 
     for chain in statement.calls:
         if runner.made_here(staged, statement, chain[0]):
             continue
-        value = _static_receiver(runner.world, staged, chain)
+        value = _static_receiver(staged, chain)
         if value is MISSING or not is_opaque(value) or type_name(value) in HARMLESS:
             continue
         if _made_by_classes(value) or any(adapter.knows(value) for adapter in runner.policy.adapters):
@@ -107,7 +109,7 @@ def _made_by_classes(value: Any) -> bool:
     return type(value).__module__ in ("typing", "typing_extensions", "enum")
 
 
-def _static_receiver(world: World, staged: StagedModule, chain: Chain) -> Any:
+def _static_receiver(staged: StagedModule, chain: Chain) -> Any:
     """The first object of a called chain that is no module; nothing of it is looked up."""
     value = staged.namespace.get(chain[0], MISSING)
     for name in chain[1:]:
@@ -133,7 +135,9 @@ def _foreign_store(runner: Runner, staged: StagedModule, statement: Statement) -
 
 
 def _service_may_be_made_again(runner: Runner, staged: StagedModule, statement: Statement) -> bool:
-    """An unchanged statement that reads what changed would replace a live object: not one that owns threads or sockets."""
+    """An unchanged statement that reads what changed would replace a live object: not one that owns threads or
+    sockets.
+    """
     if statement.kind in (IMPORT, COMPOUND, EXPRESSION):
         return True
     for name in statement.writes:
@@ -156,8 +160,6 @@ def _service_may_be_made_again(runner: Runner, staged: StagedModule, statement: 
 
 def _services_in(value: Any) -> str | None:
     """A thread, socket, lock or file that an object holds, a few steps deep; found without running anybody's code."""
-    import gc
-
     todo, seen = [(value, 0)], {id(value)}
     while todo:
         here, depth = todo.pop()

@@ -1,8 +1,8 @@
 """The commit: prebuilt assignments, done by one call into C.
 
-While `deque.extend` consumes `starmap(setattr, …)` no bytecode runs, so on a build with a GIL no other thread sees a half.
-Each assignment is paired with the one that takes it back, taken down just before: that is the undo journal, and it keeps every
-old object alive, so that no `__del__` runs in the middle.
+While `deque.extend` consumes `starmap(setattr, …)` no bytecode runs, so on a build with a GIL no other thread sees
+a half. Each assignment is paired with the one that takes it back, taken down just before: that is the undo journal,
+and it keeps every old object alive, so that no `__del__` runs in the middle.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator
 from itertools import chain, groupby, starmap
 from operator import itemgetter
 from time import perf_counter
-from types import CellType, FunctionType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine.live.values import MISSING, class_dict
 
+if TYPE_CHECKING:
+    from types import CellType, FunctionType
+
 Step = tuple[Callable[..., object], tuple[Any, ...]]
+_set_partial: Callable[..., object] = functools.partial.__setstate__  # type: ignore[attr-defined]
 
 
 class Operation(NamedTuple):
@@ -145,10 +148,11 @@ class Batch:
 
     def set_partial(self, partial: functools.partial[Any], state: tuple[Any, ...], what: str) -> None:
         """Gives a partial another function and arguments."""
-        self._add("partial", partial, None, Operation(
-            what, ((functools.partial.__setstate__, (partial, state)),), None,
-            lambda: None, lambda _, old=_partial_state(partial): ((functools.partial.__setstate__, (partial, old)),), None, True,
-        ))  # fmt: skip
+        old = _partial_state(partial)
+        steps = ((_set_partial, (partial, state)),)
+        restore = ((_set_partial, (partial, old)),)
+        operation = Operation(what, steps, None, lambda: None, lambda _: restore, None, unread=True)
+        self._add("partial", partial, None, operation)
 
     def refill(self, container: Any, items: Any, what: str) -> None:
         """Gives a dict, list, set or deque other contents; its identity stays."""
@@ -165,7 +169,7 @@ class Batch:
                 raise ConflictError(operation.what)
 
     def commit(self) -> tuple[list[tuple[Operation, Any, Any]], float]:
-        """Does it all. Returns each operation with what was there before and after, and the seconds nobody else could run.
+        """Does it all. Returns each operation with what was there before and after, and the seconds that it took.
 
         Raises:
             Exception: what an assignment raised; everything is as before then.
@@ -202,7 +206,7 @@ def undo_steps(journal: list[Step]) -> None:
     for function, arguments in journal:
         try:
             function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - the rest must be taken back whatever one setter does
+        except BaseException as error:
             if isinstance(error, AttributeError) and function in (type.__delattr__, delattr):
                 continue  # it was never set: the commit failed before that
             failure = failure or error
@@ -271,4 +275,6 @@ def _same_contents(found: Any, expected: Any) -> bool:
         return all(key in found and found[key] is value for key, value in expected.items())
     if kind is set:
         return {id(item) for item in found} == {id(item) for item in expected}
-    return all(a is b for a, b in zip(found, expected)) if kind is not bytearray else bool(found == expected)
+    return (
+        all(a is b for a, b in zip(found, expected, strict=True)) if kind is not bytearray else bool(found == expected)
+    )

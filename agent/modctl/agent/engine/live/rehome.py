@@ -1,7 +1,8 @@
 """From what was made while staging to what the live world shall hold.
 
-Functions made in a staged namespace read its globals; their live counterparts are made over the live globals. Containers,
-wrappers, closures and classes made while staging are walked so that nothing in them points back into the staged world.
+Functions made in a staged namespace read its globals; their live counterparts are made over the live globals.
+Containers, wrappers, closures and classes made while staging are walked so that nothing in them points back into
+the staged world.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Rehomer:
             return self.function(value)
         if kind is tuple:
             items = tuple(self(item, depth) for item in value)
-            return value if all(a is b for a, b in zip(items, value)) else items
+            return value if all(a is b for a, b in zip(items, value, strict=False)) else items
         if kind in (list, set, frozenset, deque) or kind in MAPPINGS:
             return self._container(value, kind, depth)
         if kind is CellType:
@@ -135,7 +136,7 @@ class Rehomer:
                 if live_key is not key:
                     kind.pop(value, key)  # type: ignore[attr-defined]
                 if live is not item or live_key is not key:
-                    kind.__setitem__(value, live_key, live)  # type: ignore[attr-defined]
+                    value[live_key] = live
         return value
 
     def _class(self, cls: type) -> None:
@@ -152,7 +153,7 @@ class Rehomer:
                 type.__setattr__(cls, name, live)
         bases = type.__dict__["__bases__"].__get__(cls)
         live_bases = tuple(self(base) for base in bases)
-        if any(a is not b for a, b in zip(bases, live_bases)):
+        if any(a is not b for a, b in zip(bases, live_bases, strict=False)):
             type.__setattr__(cls, "__bases__", live_bases)
 
     def _instance(self, value: Any, depth: int) -> None:
@@ -172,4 +173,4 @@ class Rehomer:
 def _if_other(value: Any, parts: tuple[Any, ...], rehome: Rehomer, make: Any) -> Any:
     """A new wrapper where any of its parts has a live version of its own; the same wrapper otherwise."""
     live = [rehome(part) for part in parts]
-    return value if all(a is b for a, b in zip(live, parts)) else make(*live)
+    return value if all(a is b for a, b in zip(live, parts, strict=False)) else make(*live)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from modctl.source.bases import evaluate
-from modctl.source.comparison import SAME
-from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, IMPORT, Statement
 from modctl.agent.engine.live.class_parts import Part, can_run_in_part, run_part
 from modctl.agent.engine.live.failures import StagingError
 from modctl.agent.engine.live.importing import absolute_name, staged_module
 from modctl.agent.engine.live.opaque import check_statement, receiver_of
 from modctl.agent.engine.live.states import UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import ATOMS, MISSING, is_class
+from modctl.source.bases import evaluate
+from modctl.source.comparison import SAME
+from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, IMPORT, Statement
 
 if TYPE_CHECKING:
-    from modctl.source.names import Chain
     from modctl.agent.engine.live.evaluate import Evaluation
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.world import StagedModule, World
+    from modctl.source.names import Chain
 
-_PLAIN = (*ATOMS, tuple, frozenset)
+_PLAIN: tuple[type, ...] = (*ATOMS, tuple, frozenset)
 
 
 class Runner:
@@ -93,7 +93,7 @@ class Runner:
                 if first and first[0] == statement.index:
                     staged.namespace.pop(name, None)
         assert staged.plan is not None
-        exec(staged.plan.piece(statement.index), staged.namespace)  # noqa: S102 - the source that we were asked to load
+        exec(staged.plan.piece(statement.index), staged.namespace)
 
     def _used(self, staged: StagedModule, statement: Statement) -> list[tuple[StagedModule, str]]:
         """Where a statement, and functions that it calls, may find classes that they call or look into."""
@@ -145,7 +145,7 @@ class Runner:
         holder = receiver_of(self.world, staged, chain)
         if holder is MISSING:
             return False
-        value = eval(staged.plan.value_piece(statement.index), staged.namespace)  # noqa: S307 - as above
+        value = eval(staged.plan.value_piece(statement.index), staged.namespace)
         live = self.merger.canonical(holder)
         what = f"{staged.name}: {'.'.join(chain)}"
         module = self.world.staged_for(live)
@@ -173,7 +173,7 @@ class Runner:
         """Runs a class statement in part where that can be; False where all of it has to run."""
         if statement.kind != CLASS or self.evaluation_writers(staged, statement.label) != [statement.index]:
             return False
-        live = staged.home.get(statement.label, MISSING)
+        live: Any = staged.home.get(statement.label, MISSING)
         old = self._old(staged, statement)
         if not is_class(live) or self.merger.home_of(live) is not live:
             return False
@@ -188,14 +188,14 @@ class Runner:
         if not can_run_in_part(live, statement, old, not header_reads_other):
             return False
         assert old is not None
-        part = Part(statement, old, lambda inner, read: self._reads_other(staged, inner, read))
+        part = Part(statement, old, lambda read: self._reads_other(staged, read))
         site = replace(self._site(staged, statement.label, statement), follows=frozenset(part.follows))
-        state = run_part(self.merger, staged, live, part, site)
+        state = run_part(self.merger, staged, cast("type", live), part, site)
         self.decisions[staged.name, statement.label] = live
         self.evaluation.set_state(staged, statement.index, statement.label, state)
         return True
 
-    def _reads_other(self, staged: StagedModule, inner: Statement, read: Chain | str) -> bool:
+    def _reads_other(self, staged: StagedModule, read: Chain | str) -> bool:
         """Whether a statement of a class's body reads something of the module that has another value."""
         if isinstance(read, str):
             return self.evaluation.final_state(staged, read) == VALUE

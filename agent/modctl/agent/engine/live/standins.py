@@ -1,8 +1,9 @@
 """What stands for a class that changes in place, while a statement runs that uses what the class newly has.
 
-A live class must not get its new methods before the commit, yet `DEFAULT = Rate.parse("7 %")` may need one now. A stand-in is a
-subclass of the live class with the new attributes; it is made past `__init_subclass__` and metaclass, by giving a blank class its
-bases afterwards. Instances made of it become instances of the live class with the commit.
+A live class must not get its new methods before the commit, yet `DEFAULT = Rate.parse("7 %")` may need one now. A
+stand-in is a subclass of the live class with the new attributes; it is made past `__init_subclass__` and metaclass,
+by giving a blank class its bases afterwards. Instances made of it become instances of the live class with the
+commit.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modctl.source.statements import Statement
     from modctl.agent.engine.live.world import StagedModule
+    from modctl.source.statements import Statement
 
 #: Nothing differs.
 UNTOUCHED = 0

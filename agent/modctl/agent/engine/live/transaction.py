@@ -324,7 +324,7 @@ class Transaction:
         for cls in self.merger.abstract:
             for each in [cls, *_subclasses(cls)]:
                 if isinstance(each, abc.ABCMeta):
-                    abc.update_abstractmethods(each)
+                    abc.update_abstractmethods(each)  # type: ignore[type-var,arg-type,unused-ignore]
         for staged in self.world.modules.values():
             for value in list(staged.home.values()):
                 if type(value) is FunctionType and "_clear_cache" in value.__dict__ and "registry" in value.__dict__:
@@ -335,7 +335,7 @@ class Transaction:
 
 def _subclasses(cls: type) -> list[type]:
     found: list[type] = []
-    todo = list(type.__subclasses__(cls))
+    todo: list[type] = list(type.__subclasses__(cls))
     while todo:
         each = todo.pop()
         found.append(each)

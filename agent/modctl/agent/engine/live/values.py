@@ -25,30 +25,29 @@ from modctl.agent.engine import safe
 #: Stands for "there is nothing" where None is a value.
 MISSING: Final[Any] = safe.MISSING
 
-ATOMS: Final = frozenset(
+ATOMS: Final[frozenset[type]] = frozenset(
     {int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented), range, slice}
 )
 #: Containers whose insides can be read and replaced by C functions alone.
 CONTAINERS: Final = frozenset({
-    dict, list, set, bytearray, collections.OrderedDict, collections.defaultdict, collections.deque, collections.Counter,
+    dict, list, set, bytearray, collections.OrderedDict, collections.defaultdict, collections.deque,
+    collections.Counter,
 })  # fmt: skip
 MAPPINGS: Final = frozenset({dict, collections.OrderedDict, collections.defaultdict, collections.Counter})
 LRU_WRAPPER: Final = type(functools.lru_cache(lambda: None))
-_BUILT_IN: Final = (BuiltinFunctionType, type(str.join), type(dict.__init__), type(object().__init__))
+_BUILT_IN: Final = (BuiltinFunctionType, type(str.join), type(dict.__init__), type(object.__new__(object).__str__))
 #: Immutable values of the standard library whose == is their own: module, type.
 _FROZEN_VALUES: Final = (
     ("re", "Pattern"), ("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID"), ("datetime", "datetime"),
-    ("datetime", "date"), ("datetime", "time"), ("datetime", "timedelta"), ("datetime", "timezone"), ("pathlib", "PosixPath"),
-    ("pathlib", "PurePosixPath"), ("struct", "Struct"),
+    ("datetime", "date"), ("datetime", "time"), ("datetime", "timedelta"), ("datetime", "timezone"),
+    ("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"), ("struct", "Struct"),
 )  # fmt: skip
 
 
 def frozen_types() -> frozenset[type]:
     """Immutable types of the standard library, of modules that are loaded; nothing is imported for it."""
-    found = {getattr(sys.modules[module], name, None) for module, name in _FROZEN_VALUES if module in sys.modules} - {
-        None
-    }
-    return frozenset(found) | ATOMS
+    found = [getattr(sys.modules[module], name, None) for module, name in _FROZEN_VALUES if module in sys.modules]
+    return frozenset(kind for kind in found if isinstance(kind, type)) | ATOMS
 
 
 def is_class(value: object) -> bool:
@@ -102,7 +101,7 @@ def is_plain_data(value: object, depth: int = 0) -> bool:
     return is_plain(value)
 
 
-def same_data(one: object, other: object, depth: int = 0) -> bool:
+def same_data(one: Any, other: Any, depth: int = 0) -> bool:
     """Whether two values are equal data. Objects that are not data are equal only if they are one."""
     if one is other:
         return True
@@ -114,17 +113,13 @@ def same_data(one: object, other: object, depth: int = 0) -> bool:
     if kind in ATOMS:
         return bool(one == other)
     if kind is tuple or kind is list or kind is collections.deque:
-        return len(one) == len(other) and all(  # type: ignore[arg-type]
-            same_data(a, b, depth + 1)
-            for a, b in zip(one, other)  # type: ignore[call-overload]
-        )
+        return len(one) == len(other) and all(same_data(a, b, depth + 1) for a, b in zip(one, other, strict=True))
     if kind in MAPPINGS:
-        return len(one) == len(other) and all(  # type: ignore[arg-type]
-            key in other and same_data(item, other[key], depth + 1)
-            for key, item in one.items()  # type: ignore[attr-defined,operator,index]
+        return len(one) == len(other) and all(
+            key in other and same_data(item, other[key], depth + 1) for key, item in one.items()
         )
     if kind is set or kind is frozenset:
-        return all(map(is_plain, one)) and one == other  # type: ignore[call-overload]
+        return all(map(is_plain, one)) and bool(one == other)
     return kind in frozen_types() and bool(one == other)
 
 
@@ -154,7 +149,9 @@ def home_of(function: FunctionType | type) -> object:
 
 
 def is_opaque(value: object) -> bool:
-    """Whether calling a method of it may do anything: an instance of somebody's class, not data, function, class or module."""
+    """Whether calling a method of it may do anything: an instance of somebody's class, not data, function,
+    class or module.
+    """
     kind = type(value)
     if (
         kind in CONTAINERS

@@ -1,8 +1,8 @@
 """The staged world: copies of modules' namespaces in which statements can run without anybody seeing it.
 
-A staged namespace starts as a copy of the live one in which other staged modules stand for the live ones and the module's own
-plain functions are clones that read the copy, so that an unchanged function called while staging sees the new values. `canon`
-leads from what was made here to its live counterpart.
+A staged namespace starts as a copy of the live one in which other staged modules stand for the live ones and the
+module's own plain functions are clones that read the copy, so that an unchanged function called while staging sees
+the new values. `canon` leads from what was made here to its live counterpart.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modctl.source.plan import ModulePlan
 from modctl.agent.engine.live.values import MISSING, is_class
+
+if TYPE_CHECKING:
+    from modctl.source.plan import ModulePlan
 
 CodeOf = Callable[[FunctionType], CodeType]
 
@@ -32,7 +34,9 @@ class StagedModule:
         self.initial: dict[str, Any] = {}
 
     def code_filename(self, found: str) -> str:
-        """The file name that this module's code carries: as found, where its plan was made for another spelling of it."""
+        """The file name that this module's code carries: as found, where its plan was made for another
+        spelling of it.
+        """
         assert self.plan is not None
         if found == self.plan.filename or not found.startswith("<"):
             return found

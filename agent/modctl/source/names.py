@@ -232,7 +232,7 @@ class _Eager(ast.NodeVisitor):
         name = getattr(node, "name", None)
         if isinstance(name, ast.Name):
             self._write(name.id)
-        self._lazily(getattr(node, "value"))
+        self._lazily(getattr(node, "value"))  # noqa: B009 - not in 3.10's ast
 
     # -- scopes inside
 

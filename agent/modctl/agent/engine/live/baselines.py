@@ -50,7 +50,7 @@ class Baselines:
         """The module was loaded from this source: it needs no other proof."""
         self._sources[id(module)] = (self._reference(module), source)
 
-    def recorded(self, name: str, module: ModuleType) -> str | None:
+    def recorded(self, name: str, module: ModuleType) -> str | None:  # noqa: ARG002 - the signature is given
         """A source that needs no other proof, where there is one."""
         found = self._sources.get(id(module))
         return found[1] if found is not None and found[0]() is module else None

@@ -136,7 +136,7 @@ class Patching:
             return refused(
                 [Refusal(next(iter(brought), ""), ACTION, "CONFLICT", "compare-and-set", f"{error}; try again")]
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
             return failed([{**each, "before": each["before"]} for each in modules], "", python_error(error), [], [])
         committed_at_unix_s = time.time()
         self.reloader.settle(transaction, journal)
@@ -335,7 +335,7 @@ def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dic
         return refused([Refusal(modules[0]["name"], "ACTION_RESTORE", "NOT_UNDOABLE", "later-revision", hint)])
     try:
         took_s, kept, inverse = revision.patch.undo()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return failed(modules, "", python_error(error), [], [])
     number = memory.journal.newest + 1
     for module in modules:

@@ -41,7 +41,7 @@ class Capture:
         found["__annotations__"] = dict(notes) if type(notes) is dict else {}
         return found
 
-    def __call__(self, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - the signature is given
         """Called in place of the metaclass."""
         cell = namespace.pop("__classcell__", None)
         if type(cell) is CellType:
@@ -110,7 +110,7 @@ def run_part(merger: Merger, staged: StagedModule, live: type, part: Part, site:
     if part.indexes:
         assert staged.plan is not None
         code = staged.plan.piece(statement.index, tuple(part.indexes))
-        exec(code, staged.namespace, {CAPTURE: capture})
+        exec(code, staged.namespace, {CAPTURE: capture})  # noqa: S102 - running sources is what we are asked to do
         ran = [statement.body[index] for index in part.indexes]
         written = {name for inner in ran for name in inner.writes}
         if any(inner.kind == DOC for inner in ran):

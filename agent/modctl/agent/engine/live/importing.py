@@ -43,8 +43,8 @@ class Importer:
     def _import(
         self,
         name: str,
-        globals: dict[str, Any] | None = None,
-        locals: object = None,
+        globals: dict[str, Any] | None = None,  # noqa: A002 - the signature of __import__
+        locals: object = None,  # noqa: A002 - the signature of __import__
         fromlist: tuple[str, ...] | list[str] | None = (),
         level: int = 0,
     ) -> Any:

@@ -232,7 +232,7 @@ class Transaction:
         for cls in self.merger.leftover_classes:
             try:
                 type.__dict__["__bases__"].__set__(cls, (type("_Dropped", (), {}),))
-            except TypeError:
+            except TypeError:  # noqa: PERF203 - one failure says nothing of the next
                 continue  # of another layout: the collector takes it
 
     def _describe(self) -> None:

@@ -47,7 +47,8 @@ def dropped(code: str, uid: int = NEIGHBOUR) -> str:
     That user may not be able to read our Python: everything is imported before.
     """
     return (
-        "import encodings.ascii, encodings.idna, importlib, json, logging, os, pkgutil, signal, socket, struct, sys, time\n"
+        "import encodings.ascii, encodings.idna, importlib, json, logging, os, pkgutil, signal, socket, struct, sys\n"
+        "import time\n"
         "import modctl.agent, modctl.client.discover, modctl.local.places\n"
         "for found in pkgutil.walk_packages(modctl.agent.__path__, 'modctl.agent.'):\n"
         "    if not found.name.endswith(('__main__', 'sitecustomize')): importlib.import_module(found.name)\n"

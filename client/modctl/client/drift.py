@@ -102,16 +102,19 @@ class Reference(Protocol):
 
 
 class Majority:
-    """What most processes of the service run; of equals the first digest by its text."""
+    """What most processes of the service run; of equals the first digest by its text.
+
+    A version that is on nobody's disk and was loaded before anybody looked has no digest: it is another one than every
+    version that has.
+    """
 
     def digest_of(self, service: str, name: str, counts: Mapping[str, int]) -> str:  # noqa: ARG002 - the protocol's
         """The digest that most have."""
-        known = {digest: count for digest, count in counts.items() if digest}
-        return min(known, key=lambda digest: (-known[digest], digest), default="")
+        return min(counts, key=lambda digest: (-counts[digest], not digest, digest), default="")
 
     def differs(self, digest: str, state: str, reference: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Whether it has another one. Of a version without a digest nobody knows."""
-        return bool(digest) and digest != reference
+        """Whether it has another one."""
+        return digest != reference
 
 
 class Disk:

@@ -14,12 +14,13 @@ from modctl.agent import errors
 TYPE_CHECKING = False  # as typing has it, without the 5 ms that its import takes
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from modctl.agent.lifecycle import Handle
     from modctl.agent.settings import TLS, Policy
+    from modctl.agent.shielding import Shield
 
-__all__ = ["TLS", "Handle", "Policy", "errors", "start"]
+__all__ = ["TLS", "Handle", "Policy", "errors", "shield", "start"]
 
 
 def start(
@@ -71,6 +72,23 @@ def start(
     return lifecycle.start(
         listen, tls, service, labels, policy, token_file, insecure, state_dir, nats, gateway, wait, required
     )
+
+
+def shield(what: str | Callable[..., object] = "") -> Shield:
+    """One unit of work, into which no change lands: a context manager (`with`, `async with`) or a decorator.
+
+    A change waits, bounded, until the units of work under way have ended, and those that begin meanwhile wait for it.
+    Without any shield a change is atomic all the same, but a unit of work may begin with the old code and end with the
+    new. modctl.agent.wsgi, .asgi and .integrations have this for requests, calls and tasks of common frameworks.
+
+    Args:
+        what: what to call it where it is in the way of a change.
+    """
+    from modctl.agent.shielding import Shield
+
+    if callable(what):
+        return Shield()(what)  # type: ignore[return-value]  # @agent.shield without parentheses: the function itself
+    return Shield(what)
 
 
 def __getattr__(name: str) -> object:

@@ -90,6 +90,10 @@ def command(name: str, short_help: str, **kwargs: Any) -> Callable[[Callable[...
         made: ModctlCommand = click.command(
             name, cls=ModctlCommand, short_help=short_help, context_settings=settings, **kwargs
         )(_quiet_in_a_closed_pipe(function))
+        if "_MODCTL_COMPLETE" in os.environ:
+            from modctl.client.completing import teach
+
+            teach(made)
         return made
 
     return decorate

@@ -55,21 +55,25 @@ class Session:
     def change(self, kind: str, work: Callable[[AsyncFleet, ChangeOptions], Awaitable[FleetResult[Any]]]) -> int:
         """The same for what changes processes; refuses without a target."""
         self._need_target()
-        flags = self._flags
-        from modctl.client.operations import ChangeOptions
-
-        options = ChangeOptions(
-            dry_run=flags.get("dry_run", False),
-            reason=flags.get("reason") or "",
-            override_protected=tuple(flags.get("override") or ()),
-            signatures=self._signatures(),
-        )
+        options = self.change_options()
 
         def prepared(fleet: AsyncFleet) -> Awaitable[FleetResult[Any]]:
             fleet.before_change = self.announce
             return work(fleet, options)
 
         return self._finish(kind, self._run(prepared), None, {})
+
+    def change_options(self) -> ChangeOptions:
+        """What the flags say of a change."""
+        from modctl.client.operations import ChangeOptions
+
+        flags = self._flags
+        return ChangeOptions(
+            dry_run=flags.get("dry_run", False),
+            reason=flags.get("reason") or "",
+            override_protected=tuple(flags.get("override") or ()),
+            signatures=self._signatures(),
+        )
 
     def run(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:
         """For reads that print by themselves."""
@@ -237,6 +241,10 @@ class Session:
         else:
             from modctl.client import printers
 
+            if kind == printers.MODULE_LIST and sys.stdout.isatty():
+                from modctl.client.completing import remember
+
+                remember(result)
             printers.show(kind, result, self.output, **how)
         return exits.of_result(result)
 

@@ -15,6 +15,7 @@ from modctl.gateway.errors import CallFailure
 from modctl.gateway.listing import Batches
 from modctl.gateway.rows import Batch
 from modctl.gateway.states import GONE, HIDDEN, Digests
+from modctl.local import frames
 from modctl.v1 import module_pb2, module_service_pb2
 
 from gateway.fake_agent import FakeAgent, in_batches, last
@@ -416,3 +417,33 @@ def test_a_listing_of_a_process_that_answers_nothing_is_an_answer(agent: Any, ap
     agent(handlers={"list_modules": lambda a, r: last(b"")})
     [answer] = api.modules.ListModules(FULL)
     assert not answer.HasField("error")
+
+
+def test_a_process_that_says_the_same_is_listed_from_what_it_said_before(
+    agent: Callable[..., FakeAgent], api: Stubs, tmp_path: Path
+) -> None:
+    files = tree(tmp_path, {"a.py": "A = 1\n"})
+    rows = [row("a", files["a.py"]), row("b", kind="BUILTIN")]
+
+    def answer(fake: FakeAgent, request: dict[str, Any]) -> Any:
+        if request.get("known_walk") == 7:
+            return last({"same": 7})
+        return iter([(0, {"modules": rows}), (frames.LAST, {"modules": [], "walk": 7})])
+
+    one = agent(handlers={"list_modules": answer})
+    first = by_name(api.modules.ListModules(FULL))
+    again = by_name(api.modules.ListModules(FULL))
+    assert [request["known_walk"] for request in one.seen] == [0, 7]
+    assert first == again
+    assert set(again) == {"a", "b"}
+    files["a.py"].write_text("A = 2  # longer\n")
+    assert state(by_name(api.modules.ListModules(FULL))["a"]) == "MODIFIED"
+    chosen = module_service_pb2.ListModulesRequest(patterns=["a"])
+    list(api.modules.ListModules(chosen))
+    assert "known_walk" not in one.seen[-1]
+
+
+def test_a_process_cannot_say_that_nothing_differs_from_nothing(agent: Callable[..., FakeAgent], api: Stubs) -> None:
+    agent(handlers={"list_modules": lambda a, r: last({"same": 3})})
+    (answer,) = api.modules.ListModules(FULL)
+    assert answer.error.reason == "BAD_ANSWER"

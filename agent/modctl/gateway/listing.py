@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from modctl.gateway.messages import parse
 from modctl.gateway.rows import Batch
 from modctl.v1 import module_pb2
 
@@ -25,6 +26,8 @@ ResultT = TypeVar("ResultT")
 
 #: Bytes of JSON whose parsed rows are kept; the rows weigh about three times as much.
 KEPT_BYTES: Final = 16 * 1024 * 1024
+#: A frame that speaks of a walk has no rows.
+LONGEST_WALK_BYTES: Final = 64
 
 
 class Batches:
@@ -90,15 +93,17 @@ class Listing:
         self._said: dict[int, tuple[Batch, bytes]] = {}
         self._done: dict[int, tuple[Batch, asyncio.Future[bytes]]] = {}
 
-    async def render(self, body: bytes) -> bytes:
-        """The frame as the `modules` of a serialized ListModulesResponse.
+    async def batch(self, body: bytes) -> Batch:
+        """The batch of a frame.
 
         Raises:
             CallFailure: the frame is no batch.
         """
-        batch = self._batches.known(body)
-        if batch is None:
-            batch = await self._in_thread(lambda: self._batches.of(body))
+        known = self._batches.known(body)
+        return known if known is not None else await self._in_thread(lambda: self._batches.of(body))
+
+    async def render(self, batch: Batch) -> bytes:
+        """The batch as the `modules` of a serialized ListModulesResponse."""
         if not self._full and not self._states:
             return batch.basic()
         # The same rows of another process in this call: the disk was looked at a moment ago, by this very call.
@@ -125,3 +130,19 @@ class Listing:
 
     async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+
+def walk_of(body: bytes) -> tuple[int, bool]:
+    """The number of the walk that a frame speaks of, and whether it is the one that is kept; 0 of a frame of rows.
+
+    Raises:
+        CallFailure: the frame is not JSON.
+    """
+    if len(body) > LONGEST_WALK_BYTES:
+        return 0, False
+    told = parse(body)
+    for key in ("same", "walk"):
+        number = told.get(key)
+        if type(number) is int and number > 0:
+            return number, key == "same"
+    return 0, False

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import validation
 from modctl.gateway.changes import encoded
 from modctl.gateway.disk import Disk
 from modctl.gateway.errors import CallFailure, SourceError
-from modctl.gateway.listing import Batches, Listing
+from modctl.gateway.listing import Batches, Listing, walk_of
 from modctl.gateway.messages import bad_answer, make, parse
+from modctl.gateway.presence import Walk
 from modctl.gateway.rows import Row
 from modctl.gateway.rpc import Call, Method
 from modctl.gateway.sources import MAX_SOURCE_BYTES, decoded
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from modctl.gateway.presence import ConnectedProcess, Presence
+    from modctl.gateway.rows import Batch
 
 SERVICE: Final = "modctl.v1.ModuleService"
 
@@ -58,26 +61,36 @@ class ModuleService:
         """Entries, in the batches that the processes send."""
         validation.list_modules(request)
         chosen = call.chosen()
-        body = encoded(
-            {
-                "op": "list_modules",
-                "patterns": list(request.patterns),
-                "kinds": [module_pb2.ModuleKind.Name(kind) for kind in request.kinds],
-                "with_size": request.with_size,
-            }
-        )
+        asked: dict[str, Any] = {
+            "op": "list_modules",
+            "patterns": list(request.patterns),
+            "kinds": [module_pb2.ModuleKind.Name(kind) for kind in request.kinds],
+            "with_size": request.with_size,
+        }
+        everything = not request.patterns and not request.kinds and not request.with_size
         listing = Listing(
             request.view, frozenset(request.states), self._batches, self._digests, self._disk, self._files
         )
 
         async def each(process: ConnectedProcess) -> None:
             answered = False
-            with process.connection.call(body, call.deadline_s) as answers:
-                async for batch in answers:
-                    modules = await listing.render(batch)
-                    if modules:
-                        await call.write(process.prefix + modules)
-                        answered = True
+            kept = process.walk.kept() if everything else []
+            walk = {"known_walk": process.walk.number if kept else 0} if everything else {}
+            came: list[Batch] = []
+            with process.connection.call(encoded(asked | walk), call.deadline_s) as answers:
+                async for body in answers:
+                    number, same = walk_of(body) if everything else (0, False)
+                    if number and not same:
+                        process.walk = Walk(number, tuple(map(weakref.ref, came)))
+                        continue
+                    if same and not kept:
+                        raise bad_answer("a listing that was not kept cannot be the same")
+                    for batch in kept if same else [await listing.batch(body)]:
+                        came.append(batch)
+                        modules = await listing.render(batch)
+                        if modules:
+                            await call.write(process.prefix + modules)
+                            answered = True
             if not answered:  # nothing matches: that is an answer too
                 await call.write(process.prefix)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.gateway import wire
 from modctl.gateway.errors import CallFailure
@@ -13,11 +13,30 @@ from modctl.gateway.messages import make
 from modctl.v1 import process_pb2
 
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Iterator
 
     from modctl.gateway.connection import AgentConnection
+    from modctl.gateway.rows import Batch
 
 _log = logging.getLogger(__name__)
+
+
+class Walk(NamedTuple):
+    """A listing of everything, as it came over one connection.
+
+    Attributes:
+        number: the process's number of it; 0 before the first.
+        batches: its frames' batches, as long as anybody keeps them.
+    """
+
+    number: int
+    batches: tuple[weakref.ref[Batch], ...]
+
+    def kept(self) -> list[Batch]:
+        """The batches, or none where one of them is not kept any more."""
+        batches = [batch for reference in self.batches if (batch := reference()) is not None]
+        return batches if len(batches) == len(self.batches) else []
 
 
 class ConnectedProcess:
@@ -28,6 +47,7 @@ class ConnectedProcess:
         ref: how answers name it.
         prefix: `ref` as the first field of an answer, serialized.
         listen: the addresses that it asks for.
+        walk: the last listing of everything that it sent.
     """
 
     def __init__(self, connection: AgentConnection, facts: process_pb2.Process, hello: dict[str, Any]) -> None:
@@ -39,6 +59,7 @@ class ConnectedProcess:
         self.prefix = wire.field(1, self.ref.SerializeToString())
         self.hello = hello
         self.listen = strings(hello.get("listen"))
+        self.walk = Walk(0, ())
 
     def __repr__(self) -> str:
         return f"<process {self.id}>"

@@ -336,3 +336,41 @@ def test_resolve_finds_without_executing(world: World) -> None:
         """,
         FILES,
     )
+
+
+def test_a_walk_that_nothing_changed_is_told_by_its_number(world: World) -> None:
+    world.run(
+        """
+        def walk(known):
+            return [json.loads(body) for body in engine.answer({"op": "list_modules", "known_walk": known})]
+
+        walk(0)  # the first listings make rows
+        first = walk(0)
+        number = first[-1].pop("walk")
+        assert number > 0 and first[-1] == {"modules": []}
+        assert walk(number) == [{"same": number}]
+        assert "walk" not in json.loads(list(engine.answer({"op": "list_modules"}))[-1])
+        for differ in (
+            lambda: applied(load("app")),
+            lambda: sys.modules.__setitem__("made", type(sys)("made")),
+            lambda: sys.modules.__setitem__("made", type(sys)("made")),
+            lambda: sys.modules["made"].__dict__.__setitem__("__spec__", sys.__spec__),
+            lambda: sys.modules.pop("made"),
+            lambda: (write("app.py", "X = 2"), applied(reimport("app"))),
+            lambda: applied(undo()),
+        ):
+            differ()
+            told = walk(number)
+            assert told[0].get("modules"), told
+            walk(0)
+            number = walk(0)[-1]["walk"]
+            assert walk(number) == [{"same": number}]
+        try:
+            list(engine.answer({"op": "list_modules", "known_walk": "x"}))
+        except RequestError as error:
+            assert error.reason == "BAD_REQUEST"
+        else:
+            raise AssertionError
+        """,
+        FILES,
+    )

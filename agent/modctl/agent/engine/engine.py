@@ -283,7 +283,10 @@ class Engine:
 
             size_of = sizes.size_of
         matches = matcher(_texts(request.get("patterns") or [], "patterns"))
-        return self._memory.rows.batches(table.entries(), matches, kinds, size_of)
+        known_walk = request.get("known_walk")
+        if known_walk is not None and type(known_walk) is not int:
+            raise RequestError("INVALID_ARGUMENT", "BAD_REQUEST", "known_walk must be a whole number")
+        return self._memory.rows.batches(table.entries(), matches, kinds, size_of, known_walk)
 
     def _get_module(self, request: dict[str, Any]) -> Iterator[bytes]:
         from modctl.agent.engine.detail import detail_of

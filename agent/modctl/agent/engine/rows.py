@@ -54,7 +54,7 @@ class Walk:
         rows: the rows.
     """
 
-    __slots__ = ("_modules", "_names", "_references", "_specs", "rows")
+    __slots__ = ("_modules", "_names", "_references", "_specs", "number", "rows")
 
     def __init__(
         self,
@@ -63,12 +63,14 @@ class Walk:
         modules: list[int],
         specs: list[object],
         rows: list[CachedRow],
+        number: int,
     ) -> None:
         self._names = names
         self._references = references
         self._modules = modules
         self._specs = specs
         self.rows = rows
+        self.number = number
 
     def holds(self, entries: list[tuple[Any, Any]]) -> bool:
         """Whether these are the same keys, objects and specs."""
@@ -100,6 +102,7 @@ class Rows:
         self._expiries = expiries
         self._cache: dict[str, CachedRow] = {}
         self._walk: Walk | None = None
+        self._walks = 0
 
     def forget(self, name: str) -> None:
         """The row is made anew the next time: something in it has changed that identities do not show."""
@@ -112,17 +115,30 @@ class Rows:
         matches: Callable[[str], bool] | None,
         kinds: frozenset[str],
         size_of: Callable[[object], int] | None,
+        known_walk: int | None = None,
     ) -> Iterator[bytes]:
         """Bodies of answer frames, at most BATCH_ROWS rows each, at least one.
+
+        A listing of everything may go unsaid: whoever has kept the frames of a walk and tells its number is answered
+        with that number alone, as long as nothing differs.
 
         Args:
             entries: the table at one moment.
             matches: whether a name is wanted; None wants all.
             kinds: kinds that are wanted; empty wants all.
             size_of: measures memory, where that is asked for.
+            known_walk: the number of the walk whose frames are kept by who asks, 0 where there is none; None where
+                who asks keeps nothing.
         """
-        if self._walk is not None and self._walk.holds(entries):
-            yield from self._from_walk(self._walk, entries, matches, kinds, size_of)
+        numbered = known_walk is not None and matches is None and not kinds and size_of is None
+        walk = self._walk
+        if walk is not None and walk.holds(entries):
+            if numbered and known_walk == walk.number:
+                yield b'{"same":%d}' % walk.number
+                return
+            yield from self._from_walk(walk, entries, matches, kinds, size_of)
+            if numbered:
+                yield b'{"modules":[],"walk":%d}' % walk.number
             return
         if len(entries) != self._generations.known_names():
             self._sweep(entries)
@@ -142,7 +158,9 @@ class Rows:
                 texts = []
         yield encode_batch(texts)
         if matches is None:
-            self._walk = self._walk_of(entries, rows)
+            self._walk = walk = self._walk_of(entries, rows)
+            if numbered and walk is not None:
+                yield b'{"modules":[],"walk":%d}' % walk.number
 
     def _from_walk(
         self,
@@ -176,9 +194,9 @@ class Rows:
         ):
             return None
         modules = [position for position, (_, candidate) in enumerate(entries) if module_dict(candidate) is not None]
-        return Walk(
-            names, [row.reference for row in rows], modules, [rows[position].spec for position in modules], rows
-        )
+        self._walks += 1
+        specs = [rows[position].spec for position in modules]
+        return Walk(names, [row.reference for row in rows], modules, specs, rows, self._walks)
 
     def row(self, name: str, candidate: object) -> CachedRow:
         """The row of one entry, made now where the kept one is of something else."""

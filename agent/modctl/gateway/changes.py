@@ -244,6 +244,16 @@ def _head(options: change_pb2.ChangeOptions, request_id: str, identity: str) -> 
         "timeout_s": options.timeout_s,
         "override_protected": list(options.override_protected),
     }
+    for field in ("confirm_within_s", "ttl_s", "shield_wait_s", "wait_drained_s"):
+        if seconds := getattr(options, field):
+            head[field] = seconds
+    patch: dict[str, Any] = {}
+    if options.not_transactional:
+        patch["not_transactional"] = True
+    if options.services:
+        patch["services"] = change_pb2.LiveServices.Name(options.services).removeprefix("LIVE_SERVICES_").lower()
+    if patch:
+        head["patch"] = patch
     if options.signatures:
         head["signatures"] = [
             {

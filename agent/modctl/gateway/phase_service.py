@@ -1,4 +1,4 @@
-"""modctl.v1.ModuleService: the second half of two-phase changes, and expressions."""
+"""modctl.v1.ModuleService: the second half of two-phase changes, confirmations, and expressions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_REQUEST_ID_CHARACTERS: Final = 200
 
 
 class PhaseService:
-    """Implements CommitChanges, AbandonChanges and EvaluateExpression."""
+    """Implements CommitChanges, AbandonChanges, ConfirmChanges and EvaluateExpression."""
 
     def methods(self) -> dict[str, Method]:
         """The RPCs."""
@@ -26,6 +26,7 @@ class PhaseService:
         return {
             "CommitChanges": Method(api.CommitChangesRequest, api.CommitChangesResponse, self.commit_changes),
             "AbandonChanges": Method(api.AbandonChangesRequest, api.AbandonChangesResponse, self.abandon_changes),
+            "ConfirmChanges": Method(api.ConfirmChangesRequest, api.ConfirmChangesResponse, self.confirm_changes),
             "EvaluateExpression": Method(
                 api.EvaluateExpressionRequest, api.EvaluateExpressionResponse, self.evaluate_expression
             ),
@@ -49,6 +50,16 @@ class PhaseService:
         async def each(process: ConnectedProcess) -> None:
             told = await _only(call, process, body)
             await call.write(call.result(process, dropped=told.get("dropped") is True))
+
+        await call.ask(call.chosen(), each)
+
+    async def confirm_changes(self, call: Call, request: module_service_pb2.ConfirmChangesRequest) -> None:
+        """Lets stand what would take itself back."""
+        body = encoded({"op": "confirm", "revision": request.revision, "identity": call.identity})
+
+        async def each(process: ConnectedProcess) -> None:
+            told = await _only(call, process, body)
+            await call.write(call.result(process, result=make(change_pb2.ChangeResult, told)))
 
         await call.ask(call.chosen(), each)
 

@@ -110,6 +110,9 @@ def options(given: change_pb2.ChangeOptions) -> None:
     text("options.request_id", given.request_id, MAX_ID_CHARACTERS)
     text("options.reason", given.reason)
     seconds("options.timeout_s", given.timeout_s)
+    for field in ("confirm_within_s", "ttl_s", "shield_wait_s", "wait_drained_s"):
+        seconds(f"options.{field}", getattr(given, field))
+    enum("options.services", change_pb2.LiveServices, given.services)
     for number, protected in enumerate(given.override_protected):
         name(f"options.override_protected[{number}]", protected)
 

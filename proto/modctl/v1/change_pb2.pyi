@@ -42,6 +42,13 @@ class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TIER_CODE: _ClassVar[Tier]
     TIER_PATCH: _ClassVar[Tier]
     TIER_FRESH: _ClassVar[Tier]
+
+class LiveServices(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LIVE_SERVICES_UNSPECIFIED: _ClassVar[LiveServices]
+    LIVE_SERVICES_REFUSE: _ClassVar[LiveServices]
+    LIVE_SERVICES_KEEP: _ClassVar[LiveServices]
+    LIVE_SERVICES_RERUN: _ClassVar[LiveServices]
 REIMPORT_MODE_UNSPECIFIED: ReimportMode
 REIMPORT_MODE_FRESH: ReimportMode
 REIMPORT_MODE_PATCH: ReimportMode
@@ -65,6 +72,10 @@ TIER_NOOP: Tier
 TIER_CODE: Tier
 TIER_PATCH: Tier
 TIER_FRESH: Tier
+LIVE_SERVICES_UNSPECIFIED: LiveServices
+LIVE_SERVICES_REFUSE: LiveServices
+LIVE_SERVICES_KEEP: LiveServices
+LIVE_SERVICES_RERUN: LiveServices
 
 class PackageFile(_message.Message):
     __slots__ = ("path", "content")
@@ -164,7 +175,7 @@ class Operation(_message.Message):
     def __init__(self, import_module: _Optional[_Union[ImportOperation, _Mapping]] = ..., inject: _Optional[_Union[InjectOperation, _Mapping]] = ..., evict: _Optional[_Union[EvictOperation, _Mapping]] = ..., reimport: _Optional[_Union[ReimportOperation, _Mapping]] = ...) -> None: ...
 
 class ChangeOptions(_message.Message):
-    __slots__ = ("request_id", "dry_run", "reason", "timeout_s", "expect_revision", "override_protected", "signatures")
+    __slots__ = ("request_id", "dry_run", "reason", "timeout_s", "expect_revision", "override_protected", "signatures", "confirm_within_s", "ttl_s", "shield_wait_s", "not_transactional", "services", "wait_drained_s")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +183,12 @@ class ChangeOptions(_message.Message):
     EXPECT_REVISION_FIELD_NUMBER: _ClassVar[int]
     OVERRIDE_PROTECTED_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    TTL_S_FIELD_NUMBER: _ClassVar[int]
+    SHIELD_WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    NOT_TRANSACTIONAL_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    WAIT_DRAINED_S_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     dry_run: bool
     reason: str
@@ -179,7 +196,13 @@ class ChangeOptions(_message.Message):
     expect_revision: int
     override_protected: _containers.RepeatedScalarFieldContainer[str]
     signatures: _containers.RepeatedCompositeFieldContainer[Signature]
-    def __init__(self, request_id: _Optional[str] = ..., dry_run: bool = ..., reason: _Optional[str] = ..., timeout_s: _Optional[float] = ..., expect_revision: _Optional[int] = ..., override_protected: _Optional[_Iterable[str]] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ...) -> None: ...
+    confirm_within_s: float
+    ttl_s: float
+    shield_wait_s: float
+    not_transactional: bool
+    services: LiveServices
+    wait_drained_s: float
+    def __init__(self, request_id: _Optional[str] = ..., dry_run: bool = ..., reason: _Optional[str] = ..., timeout_s: _Optional[float] = ..., expect_revision: _Optional[int] = ..., override_protected: _Optional[_Iterable[str]] = ..., signatures: _Optional[_Iterable[_Union[Signature, _Mapping]]] = ..., confirm_within_s: _Optional[float] = ..., ttl_s: _Optional[float] = ..., shield_wait_s: _Optional[float] = ..., not_transactional: bool = ..., services: _Optional[_Union[LiveServices, str]] = ..., wait_drained_s: _Optional[float] = ...) -> None: ...
 
 class Signature(_message.Message):
     __slots__ = ("key", "name", "digest", "signed_at_unix_s", "expires_at_unix_s", "signature")
@@ -256,7 +279,7 @@ class ModuleChange(_message.Message):
     def __init__(self, name: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., tier: _Optional[_Union[Tier, str]] = ..., before: _Optional[_Union[Version, _Mapping]] = ..., after: _Optional[_Union[Version, _Mapping]] = ..., symbols: _Optional[_Union[Symbols, _Mapping]] = ..., stale: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.PythonError, _Mapping]] = ..., import_ms: _Optional[float] = ..., cached: bool = ...) -> None: ...
 
 class ChangeResult(_message.Message):
-    __slots__ = ("outcome", "revision", "undoable", "duration_ms", "paused_ms", "modules", "message", "side_effects", "request_id", "committed_at_unix_s")
+    __slots__ = ("outcome", "revision", "undoable", "duration_ms", "paused_ms", "modules", "message", "side_effects", "request_id", "committed_at_unix_s", "confirm_by_unix_s", "shield_wait_ms", "old_code")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     UNDOABLE_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +290,9 @@ class ChangeResult(_message.Message):
     SIDE_EFFECTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_BY_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    SHIELD_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    OLD_CODE_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     revision: int
     undoable: bool
@@ -277,10 +303,13 @@ class ChangeResult(_message.Message):
     side_effects: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
     committed_at_unix_s: float
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., revision: _Optional[int] = ..., undoable: bool = ..., duration_ms: _Optional[float] = ..., paused_ms: _Optional[float] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., message: _Optional[str] = ..., side_effects: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., committed_at_unix_s: _Optional[float] = ...) -> None: ...
+    confirm_by_unix_s: float
+    shield_wait_ms: float
+    old_code: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., revision: _Optional[int] = ..., undoable: bool = ..., duration_ms: _Optional[float] = ..., paused_ms: _Optional[float] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., message: _Optional[str] = ..., side_effects: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., committed_at_unix_s: _Optional[float] = ..., confirm_by_unix_s: _Optional[float] = ..., shield_wait_ms: _Optional[float] = ..., old_code: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Revision(_message.Message):
-    __slots__ = ("number", "committed_at_unix_s", "identity", "reason", "modules", "undoable", "undoes", "undone_by", "expires_at_unix_s", "request_id")
+    __slots__ = ("number", "committed_at_unix_s", "identity", "reason", "modules", "undoable", "undoes", "undone_by", "expires_at_unix_s", "request_id", "confirm_by_unix_s")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +320,7 @@ class Revision(_message.Message):
     UNDONE_BY_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_BY_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     number: int
     committed_at_unix_s: float
     identity: str
@@ -301,4 +331,5 @@ class Revision(_message.Message):
     undone_by: int
     expires_at_unix_s: float
     request_id: str
-    def __init__(self, number: _Optional[int] = ..., committed_at_unix_s: _Optional[float] = ..., identity: _Optional[str] = ..., reason: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., undoable: bool = ..., undoes: _Optional[int] = ..., undone_by: _Optional[int] = ..., expires_at_unix_s: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    confirm_by_unix_s: float
+    def __init__(self, number: _Optional[int] = ..., committed_at_unix_s: _Optional[float] = ..., identity: _Optional[str] = ..., reason: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ..., undoable: bool = ..., undoes: _Optional[int] = ..., undone_by: _Optional[int] = ..., expires_at_unix_s: _Optional[float] = ..., request_id: _Optional[str] = ..., confirm_by_unix_s: _Optional[float] = ...) -> None: ...

@@ -129,6 +129,22 @@ class Holder(_message.Message):
     kind: str
     def __init__(self, holder: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
+class Lock(_message.Message):
+    __slots__ = ("kind", "what", "thread", "task", "held_s", "place")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    THREAD_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HELD_S_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    what: str
+    thread: str
+    task: str
+    held_s: float
+    place: str
+    def __init__(self, kind: _Optional[str] = ..., what: _Optional[str] = ..., thread: _Optional[str] = ..., task: _Optional[str] = ..., held_s: _Optional[float] = ..., place: _Optional[str] = ...) -> None: ...
+
 class AttributeValue(_message.Message):
     __slots__ = ("name", "type", "value", "truncated", "error")
     NAME_FIELD_NUMBER: _ClassVar[int]

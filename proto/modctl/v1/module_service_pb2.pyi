@@ -48,19 +48,21 @@ class ListModulesResponse(_message.Message):
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[_module_pb2.Module, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class GetModuleRequest(_message.Message):
-    __slots__ = ("name", "with_source", "attributes", "deep")
+    __slots__ = ("name", "with_source", "attributes", "deep", "with_locks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WITH_SOURCE_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     DEEP_FIELD_NUMBER: _ClassVar[int]
+    WITH_LOCKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     with_source: bool
     attributes: _containers.RepeatedScalarFieldContainer[str]
     deep: bool
-    def __init__(self, name: _Optional[str] = ..., with_source: bool = ..., attributes: _Optional[_Iterable[str]] = ..., deep: bool = ...) -> None: ...
+    with_locks: bool
+    def __init__(self, name: _Optional[str] = ..., with_source: bool = ..., attributes: _Optional[_Iterable[str]] = ..., deep: bool = ..., with_locks: bool = ...) -> None: ...
 
 class GetModuleResponse(_message.Message):
-    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error")
+    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error", "locks")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +74,7 @@ class GetModuleResponse(_message.Message):
     SOURCE_ERROR_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    LOCKS_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     module: _module_pb2.Module
     spec: _module_pb2.ModuleSpec
@@ -83,7 +86,8 @@ class GetModuleResponse(_message.Message):
     source_error: str
     attributes: _containers.RepeatedCompositeFieldContainer[_module_pb2.AttributeValue]
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    locks: _containers.RepeatedCompositeFieldContainer[_module_pb2.Lock]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., locks: _Optional[_Iterable[_Union[_module_pb2.Lock, _Mapping]]] = ...) -> None: ...
 
 class ImportModulesRequest(_message.Message):
     __slots__ = ("names", "options")
@@ -264,6 +268,24 @@ class UndoRequest(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class UndoResponse(_message.Message):
+    __slots__ = ("process", "result", "error")
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    process: _process_pb2.ProcessRef
+    result: _change_pb2.ChangeResult
+    error: _error_pb2.ErrorDetail
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class ConfirmChangesRequest(_message.Message):
+    __slots__ = ("revision", "reason")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    reason: str
+    def __init__(self, revision: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ConfirmChangesResponse(_message.Message):
     __slots__ = ("process", "result", "error")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]

@@ -75,6 +75,11 @@ class ModuleServiceStub(object):
                 request_serializer=modctl_dot_v1_dot_module__service__pb2.UndoRequest.SerializeToString,
                 response_deserializer=modctl_dot_v1_dot_module__service__pb2.UndoResponse.FromString,
                 )
+        self.ConfirmChanges = channel.unary_stream(
+                '/modctl.v1.ModuleService/ConfirmChanges',
+                request_serializer=modctl_dot_v1_dot_module__service__pb2.ConfirmChangesRequest.SerializeToString,
+                response_deserializer=modctl_dot_v1_dot_module__service__pb2.ConfirmChangesResponse.FromString,
+                )
         self.ListRevisions = channel.unary_stream(
                 '/modctl.v1.ModuleService/ListRevisions',
                 request_serializer=modctl_dot_v1_dot_module__service__pb2.ListRevisionsRequest.SerializeToString,
@@ -176,6 +181,13 @@ class ModuleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmChanges(self, request, context):
+        """ConfirmChanges lets a change stand that takes itself back unless it is confirmed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRevisions(self, request, context):
         """ListRevisions lists committed change sets, newest first.
         """
@@ -252,6 +264,11 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.Undo,
                     request_deserializer=modctl_dot_v1_dot_module__service__pb2.UndoRequest.FromString,
                     response_serializer=modctl_dot_v1_dot_module__service__pb2.UndoResponse.SerializeToString,
+            ),
+            'ConfirmChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.ConfirmChanges,
+                    request_deserializer=modctl_dot_v1_dot_module__service__pb2.ConfirmChangesRequest.FromString,
+                    response_serializer=modctl_dot_v1_dot_module__service__pb2.ConfirmChangesResponse.SerializeToString,
             ),
             'ListRevisions': grpc.unary_stream_rpc_method_handler(
                     servicer.ListRevisions,
@@ -475,6 +492,23 @@ class ModuleService(object):
         return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/Undo',
             modctl_dot_v1_dot_module__service__pb2.UndoRequest.SerializeToString,
             modctl_dot_v1_dot_module__service__pb2.UndoResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ConfirmChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/modctl.v1.ModuleService/ConfirmChanges',
+            modctl_dot_v1_dot_module__service__pb2.ConfirmChangesRequest.SerializeToString,
+            modctl_dot_v1_dot_module__service__pb2.ConfirmChangesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

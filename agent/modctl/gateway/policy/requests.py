@@ -95,6 +95,7 @@ _ASKING: dict[type[Message], Callable[[Any], Iterable[Asked]]] = {
     _modules.PrepareChangesRequest: _changes,
     _modules.CommitChangesRequest: _only("commit"),
     _modules.AbandonChangesRequest: _only("commit"),
+    _modules.ConfirmChangesRequest: _only("confirm"),
     _modules.EvaluateExpressionRequest: _only("evaluate"),
     _modules.UndoRequest: _only("undo"),
     _agents.GetAgentRequest: _only("agents"),

@@ -17,6 +17,7 @@ VERBS: Final = {
     "reload": "give live objects new code from the process's own disk",
     "undo": "take a revision back",
     "commit": "let take effect what one has prepared, or drop it",
+    "confirm": "let a change stand that would take itself back (`--confirm-within`)",
     "freeze": "make processes refuse changes",
     "thaw": "allow changes again",
     "inject": "put code or data that the request carries into a process",
@@ -29,7 +30,7 @@ VERBS: Final = {
 #: Verbs that change a process. Frozen, rate limits, required reasons and the audit log are about these.
 CHANGES: Final = frozenset(
     {
-        "import", "evict", "reimport", "reload", "undo", "commit", "freeze", "thaw",
+        "import", "evict", "reimport", "reload", "undo", "commit", "confirm", "freeze", "thaw",
         "inject", "send", "evaluate", "override",
     }
 )  # fmt: skip
@@ -41,7 +42,7 @@ NAMED: Final = frozenset(
 )
 
 VIEWER: Final = frozenset({"agents", "list", "get", "source", "history"})
-OPERATOR: Final = VIEWER | {"import", "evict", "reimport", "reload", "undo", "commit", "freeze", "thaw"}
+OPERATOR: Final = VIEWER | {"import", "evict", "reimport", "reload", "undo", "commit", "confirm", "freeze", "thaw"}
 ADMIN: Final = frozenset(VERBS)
 #: The roles that are always there. A policy file may add others, never change these.
 ROLES: Final = {"none": frozenset[str](), "viewer": VIEWER, "operator": OPERATOR, "admin": ADMIN}

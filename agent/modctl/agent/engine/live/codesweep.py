@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.world import StagedModule
 
 
+_CO_OPTIMIZED = 0x1
+#: Code that runs where it stands: no function is ever made from it and kept.
+_AT_ONCE = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _KEEPS_LINES = sys.version_info >= (3, 13)
 
 
@@ -91,34 +94,39 @@ class LiveCodes:
                 ]
 
     def incomplete(self) -> bool:
-        """Whether some code of the module that changes has holders which the walk did not find."""
+        """Whether some code of the module that changes has holders which the walk did not find.
+
+        Every holder is counted: functions, the constants of outer functions, and our own tables.
+        """
         if not self._pairs:
             return False
+        assert self.staged.plan is not None
         holders: dict[int, int] = {}
-        codes: dict[int, CodeType] = {}
+        live: dict[int, CodeType] = {}
         for function in self.functions.values():
-            code = function.__code__
-            holders[id(code)] = holders.get(id(code), 0) + 1
-            codes[id(code)] = code
-        found = {(code.co_firstlineno, code.co_name) for code in codes.values()}
-        top = {key for key, pairs in self._pairs.items() if any(len(pair.route) == 1 for pair in pairs)}
-        top -= {
-            (c.co_firstlineno, c.co_name)
-            for c in (p.old for ps in self._pairs.values() for p in ps)
-            if not c.co_flags & 1
-        }
-        if top - found:
-            return True  # a function of the module whose object is somewhere else
-        for identity in list(codes):
-            # Held by: our two tables' values, functions; and, for inner functions, the outer one's constants.
-            code = codes[identity]
-            nested = sum(1 for other in codes.values() for _, inner in children(other) if inner is code)
-            if sys.getrefcount(code) > holders[identity] + nested + 3:
-                return True
-            for _, inner in children(code):
-                if id(inner) not in codes and sys.getrefcount(inner) > 3 and inner.co_flags & 1:
+            holders[id(function.__code__)] = holders.get(id(function.__code__), 0) + 1
+            live[id(function.__code__)] = function.__code__
+        pairs = [pair for found in self._pairs.values() for pair in found]
+        top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
+        if top - {_key(code) for code in live.values()}:
+            return True  # a function of the module is somewhere where the walk does not come
+        parents = _parents([*live.values(), self.staged.plan.old.code])
+        for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
+            holders[identity] = holders.get(identity, 0) + 1
+        concerned = {id(inner): inner for code in live.values() for _, inner in children(code)}
+        del pairs
+        for identity, inner in concerned.items():
+            if identity not in live and inner.co_flags & _CO_OPTIMIZED and inner.co_name not in _AT_ONCE:
+                known = holders.get(identity, 0) + parents.get(identity, 0)
+                # And by `concerned`, by the loop's variable, and by getrefcount's own argument.
+                if sys.getrefcount(inner) > known + 3:
                     return True
-        return False
+        concerned.clear()
+        inner = None  # type: ignore[assignment]
+        # And by `live`, and by getrefcount's own argument; the loop goes by keys to hold nothing itself.
+        return any(
+            sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2 for identity in live
+        )
 
     def pair_of(self, code: CodeType) -> Pair | None:
         """What becomes of a live code object; None where it stays."""
@@ -144,6 +152,26 @@ class LiveCodes:
         """The code that a clone of a live function runs while staging."""
         pair = self.pair_of(function.__code__)
         return function.__code__ if pair is None else pair.new
+
+
+def _key(code: CodeType) -> tuple[int, str]:
+    return code.co_firstlineno, code.co_name
+
+
+def _parents(roots: list[CodeType]) -> dict[int, int]:
+    """By how many codes each code is held as a constant."""
+    found: dict[int, int] = {}
+    seen: set[int] = set()
+    todo = list(roots)
+    while todo:
+        code = todo.pop()
+        if id(code) in seen:
+            continue
+        seen.add(id(code))
+        for _, inner in children(code):
+            found[id(inner)] = found.get(id(inner), 0) + 1
+            todo.append(inner)
+    return found
 
 
 def heap_functions(wanted: dict[int, LiveCodes], notes: list[str]) -> None:

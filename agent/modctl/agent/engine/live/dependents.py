@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modctl.agent.engine.live.failures import RefusedError
-from modctl.agent.engine.live.values import ATOMS, is_class
+from modctl.agent.engine.live.values import ATOMS, class_dict, is_class
 from modctl.source.comparison import SAME
 from modctl.source.plan import ModulePlan, Text, plan_module
 from modctl.source.statements import IMPORT
@@ -129,6 +129,12 @@ def _followers(name: str, names: set[str]) -> list[str]:
     tops = {name.partition(".")[0]}
     top_is_stdlib = bool(tops & _STDLIB)
     found: list[str] = []
+    derived = {
+        class_dict(cls).get("__module__")
+        for key in (names if "*" not in names else home)
+        if is_class(home.get(key))
+        for cls in type.__subclasses__(home[key])
+    }
     for other, module in list(sys.modules.items()):
         if (
             module is changed
@@ -142,7 +148,7 @@ def _followers(name: str, names: set[str]) -> list[str]:
         held = set(map(id, list(module.__dict__.values())))
         if (
             not wanted.isdisjoint(held)
-            or any(_class_of(value, wanted) for value in list(module.__dict__.values()))
+            or other in derived
             or (not held.isdisjoint(atoms) and _mentions(module, name.rpartition(".")[2], atoms.values()))
         ):
             found.append(other)
@@ -162,8 +168,3 @@ def _mentions(module: ModuleType, tail: str, names: Iterable[str]) -> bool:
     if not re.search(rb"\b(?:import|from)\b[^\n;]*\b" + tail.encode() + rb"\b", text) and b"(" in text:
         return bool(re.search(rb"\bimport\s*\([^)]*\b" + tail.encode() + rb"\b", text))
     return b"*" in text or any(name.encode() in text for name in names)
-
-
-def _class_of(value: Any, wanted: set[int]) -> bool:
-    """Whether it is a class derived from one of the wanted ones."""
-    return is_class(value) and not wanted.isdisjoint(map(id, type.__dict__["__bases__"].__get__(value)))

@@ -198,6 +198,8 @@ class Evaluation:
         if changed or self._chain_rebuilt(staged, statement) or self.follows(staged, statement, reach):
             self._runner.run(staged, statement, changed=changed)
             return
+        if statement.kind == IMPORT:
+            self._refresh(staged, statement)
         if status == CODE:
             for name in statement.writes:
                 self.set_state(staged, statement.index, name, _BEHAVIOURS[plan.behaviours[statement.index]])
@@ -207,6 +209,19 @@ class Evaluation:
                 (staged.name, i) in self.executed for i in self._touchers(staged, name) if i < statement.index
             ):
                 staged.namespace[name] = staged.initial[name]
+
+    def _refresh(self, staged: StagedModule, statement: Statement) -> None:
+        """An import of the same objects: their new versions are what this module's statements are to see, too."""
+        for item in statement.imports:
+            if not item.attribute or item.attribute == "*":
+                continue
+            target = staged_module(self.world, absolute_name(item.module, item.level, staged.home))
+            if target is None or target is staged:
+                continue
+            state = self.final_state(target, item.attribute)
+            if state != UNTOUCHED and staged.home.get(item.binds) is target.home.get(item.attribute, MISSING):
+                staged.namespace[item.binds] = target.namespace.get(item.attribute, staged.namespace.get(item.binds))
+            self.set_state(staged, statement.index, item.binds, state)
 
     def _chain_rebuilt(self, staged: StagedModule, statement: Statement) -> bool:
         """`L = []; L.append(1)`: where one of them is another, all of them run, on a fresh object."""
@@ -263,10 +278,7 @@ class Evaluation:
         ):
             return True
         for module, name in self._foreign_reads(staged, statement):
-            state = self._state_of(module, name)
-            if statement.kind == IMPORT and state != UNTOUCHED:
-                return True
-            states.append(state)
+            states.append(self._state_of(module, name))
         if any(self._runner.attribute_changed(staged, chain) for chain in statement.chains):
             return True
         if VALUE in states:

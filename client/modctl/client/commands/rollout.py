@@ -171,7 +171,8 @@ async def _start(
 
     output = session.output
     targets = len(await fleet.resolve())
-    port = LiveFleet(fleet, operations, spec)
+    options = session.change_options()
+    port = LiveFleet(fleet, operations, spec, options)
     if flags["dry_run"]:
         runner = Runner(RolloutState("dry-run", began_at_unix_s=time.time()), spec, port, _Nowhere())
         state = await runner.preflight_only()
@@ -181,7 +182,7 @@ async def _start(
         return _code(state, dry_run=True)
     session.announce(await fleet.survey())
     store = RolloutStore()
-    rollout = store.create(await plan_of(fleet, operations, spec, _connection(flags)))
+    rollout = store.create(await plan_of(fleet, operations, spec, _connection(flags), options))
     output.note(f"modctl: rollout {rollout}")
     with store.running(rollout):
         runner = Runner(store.load(rollout), spec, port, store, observe=_telling(output))

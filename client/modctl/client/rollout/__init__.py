@@ -12,6 +12,7 @@ Salt's batches; from their trackers, what to avoid: results with two shapes, and
 
 from __future__ import annotations
 
+from modctl.client.rollout.begin import roll_out
 from modctl.client.rollout.errors import RolloutBusyError, RolloutError, RolloutNotFoundError, RolloutStateError
 from modctl.client.rollout.runner import Runner
 from modctl.client.rollout.spec import Limit, RolloutSpec
@@ -30,4 +31,5 @@ __all__ = [
     "RolloutStore",
     "Runner",
     "Wave",
+    "roll_out",
 ]

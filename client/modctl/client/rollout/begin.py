@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.fleet import AsyncFleet
+from modctl.client.operations import ChangeOptions
 from modctl.client.rollout.errors import RolloutStateError
 from modctl.client.rollout.fleet_port import LiveFleet
-from modctl.client.rollout.operations_json import from_json, to_json
+from modctl.client.rollout.operations_json import from_json, options_from_json, options_to_json, to_json
 from modctl.client.rollout.runner import Runner
 from modctl.client.rollout.spec import RolloutSpec
 from modctl.client.rollout.state import spec_from_json, spec_to_json
@@ -32,6 +33,7 @@ async def roll_out(
     store: RolloutStore | None = None,
     observe: Callable[[object, RolloutState], None] | None = None,
     connection: Mapping[str, Any] | None = None,
+    options: ChangeOptions | None = None,
 ) -> RolloutState:
     """Rolls a change set out to a fleet, and returns where it ended; see RolloutState.status.
 
@@ -42,22 +44,29 @@ async def roll_out(
         store: where its state is kept.
         observe: told of every step.
         connection: what whoever takes it up needs to know to dial, as plain data.
+        options: protected names that the change may touch, and signatures of its sources.
     """
     store = store or RolloutStore()
     spec = spec or RolloutSpec()
-    rollout = store.create(await plan_of(fleet, operations, spec, connection or {}))
+    rollout = store.create(await plan_of(fleet, operations, spec, connection or {}, options))
     with store.running(rollout):
-        runner = Runner(store.load(rollout), spec, LiveFleet(fleet, operations, spec), store, observe=observe)
+        port = LiveFleet(fleet, operations, spec, options)
+        runner = Runner(store.load(rollout), spec, port, store, observe=observe)
         return await run_until_stopped(runner, fleet)
 
 
 async def plan_of(
-    fleet: AsyncFleet, operations: Sequence[Operation], spec: RolloutSpec, connection: Mapping[str, Any]
+    fleet: AsyncFleet,
+    operations: Sequence[Operation],
+    spec: RolloutSpec,
+    connection: Mapping[str, Any],
+    options: ChangeOptions | None = None,
 ) -> dict[str, Any]:
     """What is written once: the change, how, and the frozen set of targets."""
     return {
         "created_at_unix_s": time.time(),
         "operations": to_json(operations),
+        "options": options_to_json(options or ChangeOptions()),
         "spec": spec_to_json(spec),
         "targets": [dataclasses.asdict(target) for target in await fleet.resolve()],
         "process": fleet.settings.selector,
@@ -102,6 +111,7 @@ class Kept:
         try:
             self.spec: RolloutSpec = spec_from_json(self.plan["spec"])
             self.operations: list[Operation] = from_json(self.plan["operations"])
+            self.options = options_from_json(self.plan.get("options", {}))
             self.targets = [Target(**each) for each in self.plan["targets"]]
             self.connection: dict[str, Any] = dict(self.plan["connection"])
         except (KeyError, TypeError, ValueError) as error:
@@ -118,5 +128,5 @@ class Kept:
 
     def runner(self, fleet: AsyncFleet, observe: Callable[[object, RolloutState], None] | None = None) -> Runner:
         """Who goes on with it. Hold `store.running(rollout)` meanwhile."""
-        port = LiveFleet(fleet, self.operations, self.spec)
+        port = LiveFleet(fleet, self.operations, self.spec, self.options)
         return Runner(self.state(), self.spec, port, self.store, observe=observe)

@@ -35,12 +35,25 @@ class LiveFleet:
         fleet: whose targets they are.
         operations: the change set.
         spec: how it is rolled out.
+        options: what else the change carries: protected names that it may touch, signatures.
     """
 
-    def __init__(self, fleet: AsyncFleet, operations: Sequence[Operation], spec: RolloutSpec) -> None:
+    def __init__(
+        self,
+        fleet: AsyncFleet,
+        operations: Sequence[Operation],
+        spec: RolloutSpec,
+        options: ChangeOptions | None = None,
+    ) -> None:
         self._fleet = fleet
         self._operations = list(operations)
-        self._options = ChangeOptions(reason=spec.reason, execution_timeout_s=spec.execution_timeout_s)
+        self._options = replace(
+            options or ChangeOptions(),
+            dry_run=False,
+            request_id="",
+            reason=spec.reason,
+            execution_timeout_s=spec.execution_timeout_s,
+        )
 
     async def survey(self) -> Sighting:
         """Who is there."""

@@ -7,7 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.errors import UsageError
-from modctl.client.operations import Evict, Import, Inject, Reimport
+from modctl.client.operations import ChangeOptions, Evict, Import, Inject, Reimport
+from modctl.local.signing import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,30 @@ def from_json(data: Sequence[dict[str, Any]]) -> list[Operation]:
         except TypeError as error:
             raise UsageError(f"a rollout's plan has an operation that this modctl does not know: {error}") from error
     return operations
+
+
+def options_to_json(options: ChangeOptions) -> dict[str, Any]:
+    """Of a change's options what belongs to the change itself."""
+    return {
+        "override_protected": list(options.override_protected),
+        "signatures": [
+            {key: _plain(value, key) for key, value in each._asdict().items()} for each in options.signatures
+        ],
+    }
+
+
+def options_from_json(data: dict[str, Any]) -> ChangeOptions:
+    """The options.
+
+    Raises:
+        TypeError: there is something in them that this modctl does not know.
+    """
+    return ChangeOptions(
+        override_protected=tuple(data.get("override_protected", ())),
+        signatures=tuple(
+            Signature(**{key: _back(value) for key, value in each.items()}) for each in data.get("signatures", ())
+        ),
+    )
 
 
 def _one(operation: Operation) -> dict[str, Any]:

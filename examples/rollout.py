@@ -11,8 +11,8 @@ from modctl.client import AsyncFleet, Reimport
 from modctl.client.rollout import Limit, RolloutSpec, roll_out
 
 
-async def main(file: str, *hosts: str) -> int:
-    change = [Reimport("billing.tax", "fresh", source=Path(file).read_bytes())]
+async def main(source: bytes, *hosts: str) -> int:
+    change = [Reimport("billing.tax", "fresh", source=source)]
     checks = ("health", "expr:billing.tax.with_tax(10_000) == 12_100")
     spec = RolloutSpec(canary=Limit(1), soak_s=0.5, checks=checks, on_failure="undo", reason="VAT 21 %")
     async with AsyncFleet.connect(*hosts) as fleet:
@@ -24,4 +24,4 @@ async def main(file: str, *hosts: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*sys.argv[1:])))
+    sys.exit(asyncio.run(main(Path(sys.argv[1]).read_bytes(), *sys.argv[2:])))

@@ -63,16 +63,20 @@ class Demo:
         assert text in self.output, self.output
 
 
-def nothing_left(folder: str) -> bool:
-    if os.path.exists(folder) or processes.mentioning(folder):
-        return False
-    for entry in os.listdir("/proc"):
+def living_in(folder: str) -> list[int]:
+    """Processes that work in the folder or name it in their arguments."""
+    found = processes.mentioning(folder)
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if entry.isdigit() and os.readlink(f"/proc/{entry}/cwd").startswith(folder):
-                return False
+            if os.readlink(f"/proc/{entry}/cwd").startswith(folder) and processes.alive(int(entry)):
+                found.append(int(entry))
         except OSError:
             continue
-    return True
+    return found
+
+
+def nothing_left(folder: str) -> bool:
+    return not os.path.exists(folder) and not living_in(folder)
 
 
 @pytest.fixture
@@ -150,4 +154,8 @@ def test_keep_leaves_the_fleet_running_until_it_is_stopped(log: Path) -> None:
         assert "quotes" in done.stdout
     finally:
         subprocess.run([f"{folder}/stop"], check=True, timeout=60)
-    until(lambda: nothing_left(folder), 30.0, what="nothing to be left", every_s=0.3)
+    try:
+        until(lambda: nothing_left(folder), 30.0, what="nothing to be left", every_s=0.3)
+    finally:
+        for pid in living_in(folder):
+            os.kill(pid, signal.SIGKILL)

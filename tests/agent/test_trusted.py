@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from modctl.agent.errors import ConfigurationError
+from modctl.agent.errors import ConfigurationError, RequestError
 from modctl.agent.settings import Policy, resolve
 from modctl.agent.trusted import TrustingEngine, checked
 from modctl.local import signing
@@ -106,6 +106,14 @@ def test_the_engine_refuses_and_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     assert told["modules"][0]["refusal"]["reason"] == "SIGNATURE_REQUIRED"
     assert told["request_id"] == "r"
     assert "a" not in sys.modules
+
+
+def test_a_prepared_change_is_held_against_the_keys_too_and_no_expression_is_evaluated() -> None:
+    engine = TrustingEngine([PUBLIC])
+    told = json.loads(engine.change({"op": "prepare", "request_id": "r", "lease_s": 30, "operations": [inject()]}))
+    assert told["modules"][0]["refusal"]["reason"] == "SIGNATURE_REQUIRED"
+    with pytest.raises(RequestError, match="expressions"):
+        engine.answer({"op": "evaluate", "expression": "1"})
 
 
 def test_keys_come_from_the_argument_or_the_environment_and_must_be_keys() -> None:

@@ -2,8 +2,8 @@
 
     python tests/security/soak.py SECONDS [CLIENTS]
 
-Says what happened, and fails where a service request failed for another reason than its worker's death, an outcome has no
-explanation, an attempt is not in the audit log exactly twice, or memory has grown.
+Says what happened, and fails where a service request failed for another reason than its worker's death, an outcome has
+no explanation, an attempt is not in the audit log exactly twice, or memory has grown.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def app(environ, start_response):
 WORKERS = 2
 #: So long around a kill an answer may be missing.
 AROUND_KILL_S = 8.0
+VERBS = ("list", "list", "get", "history", "inject", "inject", "evict", "reimport", "undo")
 #: Outcomes that are answers, whatever they say.
 ANSWERED = frozenset({"OK", "APPLIED", "UNCHANGED", "PLANNED", "REFUSED", "FAILED"})
 

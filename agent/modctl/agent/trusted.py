@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import Engine
 from modctl.agent.engine.outcomes import Refusal, refused
+from modctl.agent.errors import RequestError
 from modctl.agent.wire import json_body
 from modctl.local import signing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Made by the gateway of text or files; never looked at here.
 _COMPILED: Final = frozenset({"code", "magic", "optimize"})
@@ -36,6 +37,16 @@ class TrustingEngine(Engine):
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__()
         self._keys = [signing.Key(f"trusted-{number}", key) for number, key in enumerate(keys, start=1)]
+
+    def answer(self, request: dict[str, Any]) -> Iterator[bytes]:
+        """The answer to a request that reads. An expression is code that nobody has signed: it is not evaluated.
+
+        Raises:
+            RequestError: it is one.
+        """
+        if request.get("op") == "evaluate":
+            raise RequestError("PERMISSION_DENIED", "SIGNATURE_REQUIRED", f"{_RULE}, and expressions have none")
+        return super().answer(request)
 
     def change(self, request: dict[str, Any]) -> bytes:
         """Makes a change, if everything that it brings is signed; otherwise refuses it, all of it at once."""

@@ -109,6 +109,8 @@ def test_what_is_sent_must_be_signed_where_the_policy_says_so() -> None:
     assert "it has none" in bad.rule
     assert decided(rules, Asked("inject", "a")).allowed
     assert decided(rules, Asked("evict", "a")).allowed
+    assert decided(rules, Asked("evaluate")).reason == "SIGNATURE_REQUIRED"
+    assert decided("", Asked("evaluate")).allowed
 
 
 def test_a_context_demands_more_of_processes_with_its_labels_only() -> None:

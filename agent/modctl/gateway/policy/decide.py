@@ -254,7 +254,10 @@ class _Judge:
 
     def _unsigned(self, request: Request, where: str) -> Iterator[Refusal]:
         for one in request.asked:
-            if one.verb in verbs.SENDS and one.name in request.unsigned:
+            if one.verb == "evaluate":
+                rule = f"the policy wants a signature{where}, and an expression is code that has none"
+                yield Refusal("SIGNATURE_REQUIRED", one.verb, one.name, rule, "check in another way: --check CMD")
+            elif one.verb in verbs.SENDS and one.name in request.unsigned:
                 rule = f"the policy wants a signature{where}: {request.unsigned[one.name]}"
                 cure = "sign it with `modctl sign`, and send it with --signature"
                 yield Refusal("SIGNATURE_REQUIRED", one.verb, one.name, rule, cure)

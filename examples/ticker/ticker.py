@@ -31,10 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between quotes")
     interval_s: float = parser.parse_args().interval
-    agent.start(service="ticker")
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    agent.start(service="ticker")
     made: queue.Queue[quotes.feed.Quote] = queue.Queue()
     threading.Thread(target=make_quotes, args=(made, interval_s, stopped), name="feed", daemon=True).start()
     threading.Thread(target=write_quotes, args=(made,), name="writer", daemon=True).start()

@@ -316,6 +316,20 @@ def test_every_content_of_an_injection_arrives(shop: FakeServer) -> None:
     }
 
 
+def test_what_a_change_carries_can_be_named_one_by_one(shop: FakeServer) -> None:
+    with Fleet.connect(shop.address) as fleet:
+        fleet.inject("stub", attributes={"RATE": 0}, replace=True, ttl_s=60, reason="INC-2", dry_run=True)
+        stub = shop.asked[-1][1].operation
+        assert (stub.name, dict(stub.attributes.json), stub.replace, stub.ttl_s) == ("stub", {"RATE": "0"}, True, 60.0)
+        assert (shop.asked[-1][1].options.reason, shop.asked[-1][1].options.dry_run) == ("INC-2", True)
+        fleet.reload("billing.tax", reason="INC-1432", options=ChangeOptions(expect_revision=3))
+        assert (shop.asked[-1][1].options.reason, shop.asked[-1][1].options.expect_revision) == ("INC-1432", 3)
+        with pytest.raises(UsageError, match="unknown option raeson"):
+            fleet.evict("billing.tax", raeson="x")  # type: ignore[call-arg]
+        with pytest.raises(UsageError, match="nothing to inject"):
+            fleet.inject("stub")
+
+
 @pytest.mark.parametrize("content", [{}, {"source": "", "block": True}, {"block": False}])
 def test_an_injection_has_just_one_content(content: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="give just one of"):

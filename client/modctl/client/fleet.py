@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client import dispatch, requests
+from modctl.client.changing import ChangeVerbs
 from modctl.client.channel import CallFailed
 from modctl.client.dialer import Dialer
 from modctl.client.gather import ListGatherer
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.facts import ChangeResult, ModuleDetail, ModuleEvent, Process, Revision
-    from modctl.client.operations import ChangeOptions, Inject, Operation
+    from modctl.client.facts import ModuleDetail, ModuleEvent, Process, Revision
+    from modctl.client.operations import ChangeOptions
     from modctl.client.ports import Gatherer, Observer
     from modctl.client.requests import Request
     from modctl.client.settings import Selection
@@ -37,7 +38,7 @@ KEPT_CHANNELS = 128
 GATEWAY_BACK_S = 0.7
 
 
-class AsyncFleet:
+class AsyncFleet(ChangeVerbs):
     """Any number of targets, each with any number of processes behind it.
 
     Made by `connect`; an asynchronous context manager. The targets are looked up at the first call and stay the same.
@@ -223,68 +224,6 @@ class AsyncFleet:
             yield each
 
     # Changing
-
-    async def import_modules(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
-        """Makes sure that modules are loaded."""
-        from modctl.client.operations import Import
-
-        return await self.apply([Import(name) for name in names], options=options)
-
-    async def inject(self, operation: Inject, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
-        """Puts a made module into sys.modules."""
-        return await self.apply([operation], options=options)
-
-    async def evict(
-        self, *names: str, recursive: bool = False, options: ChangeOptions | None = None
-    ) -> FleetResult[ChangeResult]:
-        """Removes entries, their loaded submodules too where `recursive`."""
-        from modctl.client.operations import Evict
-
-        return await self.apply([Evict(name, recursive) for name in names], options=options)
-
-    async def reimport(
-        self, *names: str, mode: str = "fresh", recursive: bool = False, options: ChangeOptions | None = None
-    ) -> FleetResult[ChangeResult]:
-        """Fresh module objects from their sources; the old entries stay until the new ones have executed."""
-        from modctl.client.operations import Reimport
-
-        return await self.apply([Reimport(name, mode, recursive) for name in names], options=options)
-
-    async def reload(self, *names: str, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
-        """The running program uses the new code: the live objects take it."""
-        from modctl.client.operations import Reimport
-
-        return await self.apply([Reimport(name, "patch") for name in names], options=options)
-
-    async def apply(
-        self, operations: Sequence[Operation], *, options: ChangeOptions | None = None
-    ) -> FleetResult[ChangeResult]:
-        """Many operations as one: in each process all or nothing.
-
-        Raises:
-            UsageError: there is nothing in it, or too much.
-        """
-        from modctl.client import change_requests
-
-        return await self._change(lambda filled: change_requests.change(operations, filled), options)
-
-    async def undo(self, revision: int = 0, *, options: ChangeOptions | None = None) -> FleetResult[ChangeResult]:
-        """Takes a revision back, 0 the newest that stands; that makes a new one."""
-        from modctl.client import change_requests
-
-        return await self._change(lambda filled: change_requests.undo(revision, filled), options)
-
-    async def freeze(self, reason: str = "") -> FleetResult[Process]:
-        """Makes the processes refuse every change."""
-        from modctl.client import change_requests
-
-        return await self._change(lambda _: change_requests.freeze(reason), None)
-
-    async def thaw(self) -> FleetResult[Process]:
-        """Allows changes again."""
-        from modctl.client import change_requests
-
-        return await self._change(lambda _: change_requests.thaw(), None)
 
     async def survey(self, dry_run: bool = False) -> Survey:
         """Who a change would touch."""

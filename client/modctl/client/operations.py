@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from modctl.client.errors import UsageError
 
@@ -128,3 +128,27 @@ class ChangeOptions:
     override_protected: tuple[str, ...] = ()
     request_id: str = ""
     signatures: tuple[Signature, ...] = ()
+
+
+class ChangeKeywords(TypedDict, total=False):
+    """ChangeOptions field by field, for callers who give just one or two: `fleet.reload("billing.tax", reason="…")`."""
+
+    dry_run: bool
+    reason: str
+    execution_timeout_s: float
+    expect_revision: int | None
+    override_protected: tuple[str, ...]
+    request_id: str
+    signatures: tuple[Signature, ...]
+
+
+def options_of(options: ChangeOptions | None, keywords: ChangeKeywords) -> ChangeOptions | None:
+    """The options with what is named beside them; None where there is nothing.
+
+    Raises:
+        UsageError: a keyword is none of ChangeOptions.
+    """
+    unknown = keywords.keys() - ChangeOptions.__dataclass_fields__.keys()
+    if unknown:
+        raise UsageError(f"unknown option {', '.join(sorted(unknown))}; known are the fields of ChangeOptions")
+    return replace(options or ChangeOptions(), **keywords) if keywords else options

@@ -478,3 +478,39 @@ def _heard(connection: Any) -> bool:
         return bool(connection.recv(100))
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("limit", ["source_bytes = 20", "modules = 2"])
+def test_what_a_change_brings_is_held_against_the_policys_limits(
+    api: Stubs, agent: Agents, short_dir: Path, limit: str
+) -> None:
+    there = agent(policy=policy(short_dir, f"[limits]\n{limit}"))
+    files: dict[str, bytes | str] = {"__init__.py": "", "a.py": "A = 1", "b.py": "B = 1234567890123456789"}
+    answer = next(api.modules.InjectModule(injection("p", package=package(files)), timeout=10))
+    assert answer.result.outcome == change_pb2.OUTCOME_REFUSED
+    assert {one.refusal.reason for one in answer.result.modules} == {"LIMIT"}
+    assert changes_of(there) == []
+    assert list(api.modules.InjectModule(injection("p", source=b"A = 1"), timeout=10))
+
+
+def test_calls_beyond_the_policys_limit_are_refused_at_once(api: Stubs, agent: Agents, short_dir: Path) -> None:
+    there = agent(
+        policy=policy(short_dir, "[limits]\nconcurrent_calls = 2"),
+        handlers={"list_revisions": lambda *_: iter(())},
+    )
+    waiting = [api.modules.ListRevisions(api_.ListRevisionsRequest(), timeout=20) for _ in range(2)]
+    until(lambda: sum(one["op"] == "list_revisions" for one in there.seen) == 2)
+    began_s = time.monotonic()
+    assert refusal(lambda: evict(api, "a")).reason == "TOO_MANY_CALLS"
+    assert time.monotonic() - began_s < 2
+    for one in waiting:
+        one.cancel()
+    until(lambda: not _refused(api))
+
+
+def _refused(api: Stubs) -> bool:
+    try:
+        evict(api, "a")
+    except grpc.RpcError as error:
+        return detail_of(error).reason == "TOO_MANY_CALLS"
+    return False

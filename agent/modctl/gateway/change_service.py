@@ -107,7 +107,9 @@ class ChangeService:
         request_id = options.request_id or uuid.uuid4().hex
         options.request_id = request_id
         try:
-            change = await self._in_thread(lambda: Change(operations, options, call.identity, self._sources, lease_s))
+            change = await self._in_thread(
+                lambda: Change(operations, options, call.identity, self._sources, lease_s, call.limits)
+            )
         except ContentRefusedError as refused:
             result = _refusal(refused, request_id)
 

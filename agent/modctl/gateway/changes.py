@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.gateway import packages
 from modctl.gateway.archives import unpacked
 from modctl.gateway.errors import ArchiveError, ContentRefusedError, Fault, SourceError
+from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.sources import MAGIC, MAX_SOURCE_BYTES, OPTIMIZE, Sources
 from modctl.v1 import change_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_MODULES: Final = packages.MAX_MODULES
+    from modctl.gateway.policy.model import Limits
+
 _SYNTAX_RULE: Final = "source must be Python of the version that compiles it"
 _SYNTAX_HINT: Final = "correct the line that the error names and send it again"
 
@@ -34,6 +36,7 @@ class Change:
         identity: who asks.
         sources: the compiler and what it has compiled before.
         lease_s: above zero, the change is only prepared, and held for so many seconds.
+        limits: how many modules and how large a source may be.
 
     Raises:
         ContentRefusedError: something that is sent along cannot be used. All such faults together.
@@ -46,7 +49,9 @@ class Change:
         identity: str,
         sources: Sources,
         lease_s: float = 0.0,
+        limits: Limits = DEFAULT.limits,
     ) -> None:
+        self._limits = limits
         self._sources = sources
         self._faults: list[Fault] = []
         self._modules = 0
@@ -191,13 +196,13 @@ class Change:
 
     def _compiled(self, name: str, action: str, content: bytes, filename: str) -> dict[str, Any] | None:
         self._modules += 1
-        if self._modules > MAX_MODULES:
-            if self._modules == MAX_MODULES + 1:
-                rule = f"a change set may bring {MAX_MODULES} modules"
+        if self._modules > self._limits.modules:
+            if self._modules == self._limits.modules + 1:
+                rule = f"a change set may bring {self._limits.modules} modules"
                 self._faults.append(Fault(name, action, "LIMIT", rule, "send it in parts"))
             return None
-        if len(content) > MAX_SOURCE_BYTES:
-            rule = f"one source may have {MAX_SOURCE_BYTES} bytes; this one has {len(content)}"
+        if len(content) > self._limits.source_bytes:
+            rule = f"one source may have {self._limits.source_bytes} bytes; this one has {len(content)}"
             self._faults.append(Fault(name, action, "LIMIT", rule, "move data out of the module"))
             return None
         try:

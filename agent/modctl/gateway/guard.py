@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import signatures, validation
@@ -18,18 +19,19 @@ from modctl.gateway.changes import encoded
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.policy import decide, requests, verbs
 from modctl.gateway.policy.decide import Asked, Decision, Request
+from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.policy.rate import Buckets
 from modctl.v1 import agent_service_pb2, module_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from concurrent.futures import Executor
 
     from google.protobuf.message import Message
     from modctl.gateway.freezer import Freezer
     from modctl.gateway.policy.callers import Caller
     from modctl.gateway.policy.files import Policies
-    from modctl.gateway.policy.model import Policy
+    from modctl.gateway.policy.model import Limits, Policy
     from modctl.gateway.presence import ConnectedProcess, Presence
     from modctl.gateway.rpc import Call
     from modctl.gateway.trails import Trails
@@ -77,6 +79,7 @@ class Guard:
         self._changes = Buckets(time.monotonic)
         self._refusals = Buckets(time.monotonic)
         self._suppressed = 0
+        self._running = 0
 
     @contextlib.asynccontextmanager
     async def admitted(
@@ -99,16 +102,30 @@ class Guard:
             except CallFailure as failure:
                 no_target = failure  # told after the decision: who may nothing learns nothing of who is here
         policies = self._policies.of(policy_of(one) for one in (about or self._presence.all()))
+        call.limits = strictest(policy.limits for policy in policies)
         changing = any(one.verb in verbs.CHANGES for one in asked)
         attempt = Attempt(self._trails, caller, method, asked, request, about, policies) if changing else None
         try:
             lifted = await self._decide(attempt, caller, asked, request, about, policies, size_bytes, call)
+            self._check_room(call)
             if no_target is not None:
                 raise no_target
         except CallFailure as failure:
             if attempt is not None:
                 await self._record_refusal(attempt, caller, failure)
             raise
+        self._running += not call.watches
+        try:
+            async with self._recorded(attempt, call, request, lifted):
+                yield
+        finally:
+            self._running -= not call.watches
+
+    @contextlib.asynccontextmanager
+    async def _recorded(
+        self, attempt: Attempt | None, call: Call, request: Message, lifted: frozenset[str]
+    ) -> AsyncIterator[None]:
+        """Puts the two lines of a change around it."""
         if attempt is None:
             yield
             return
@@ -144,7 +161,7 @@ class Guard:
         Raises:
             CallFailure: something does.
         """
-        _check_size(policies, size_bytes)
+        _check_size(call.limits, size_bytes)
         checked = signatures.Checked({}, {})
         if attempt is not None and any(policy.keys for policy in policies) and requests.options_of(request) is not None:
             keys = list(dict.fromkeys(key for policy in policies for key in policy.keys))
@@ -177,6 +194,15 @@ class Guard:
         if any(one.verb == "thaw" for one in asked):
             self._check_frost()
         return frozenset().union(*(decision.lifted for decision in decisions))
+
+    def _check_room(self, call: Call) -> None:
+        if self._running >= call.limits.concurrent_calls and not call.watches:
+            raise CallFailure(
+                "RESOURCE_EXHAUSTED",
+                "TOO_MANY_CALLS",
+                f"{self._running} calls run already, the policy's limit; try again in a moment",
+                {"limit": str(call.limits.concurrent_calls)},
+            )
 
     def _check_rate(self, caller: Caller, policies: Sequence[Policy]) -> None:
         for policy in policies:
@@ -250,8 +276,20 @@ def _names_of(revisions: Any, number: int) -> list[str]:
     return []
 
 
-def _check_size(policies: Sequence[Policy], size_bytes: int) -> None:
-    most = min((policy.limits.request_bytes for policy in policies), default=size_bytes)
+def strictest(limits: Iterable[Limits]) -> Limits:
+    """The limits that hold for processes under several policies."""
+    found = list(limits) or [DEFAULT.limits]
+    return replace(
+        found[0],
+        request_bytes=min(one.request_bytes for one in found),
+        source_bytes=min(one.source_bytes for one in found),
+        modules=min(one.modules for one in found),
+        concurrent_calls=min(one.concurrent_calls for one in found),
+    )
+
+
+def _check_size(limits: Limits, size_bytes: int) -> None:
+    most = limits.request_bytes
     if size_bytes > most:
         raise CallFailure(
             "RESOURCE_EXHAUSTED",

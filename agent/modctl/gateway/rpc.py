@@ -17,6 +17,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from modctl.gateway import reflection, wire
 from modctl.gateway.errors import CallFailure
+from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.routing import KEY, Chosen, choose, not_found, ref_of
 from modctl.gateway.telemetry import texts
 
@@ -86,7 +87,14 @@ class Call:
         self.on_change: Callable[[str, Any], None] | None = None
         #: What the caller is to the policy; the guard says it.
         self.role = ""
+        #: How much the call may bring; the guard says it.
+        self.limits = DEFAULT.limits
         self.deadline_s = _deadline_s(context, watches=method.watches)
+
+    @property
+    def watches(self) -> bool:
+        """Whether it lasts until cancelled."""
+        return self._method.watches
 
     def chosen(self) -> Chosen:
         """The processes that the call is about: the same whenever it is asked, `any` too.

@@ -29,7 +29,9 @@ def load(name, source):
 def run(body: str, timeout_s: float = 100) -> str:
     """Runs a script in a process of its own; its output."""
     script = PRELUDE + textwrap.dedent(body)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=timeout_s, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

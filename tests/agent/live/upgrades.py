@@ -22,7 +22,13 @@ class Upgrade(NamedTuple):
 
 
 UPGRADES = [
-    Upgrade("click", "8.1.3", "8.1.7", "click", (), """
+    Upgrade(
+        "click",
+        "8.1.3",
+        "8.1.7",
+        "click",
+        (),
+        """
         import click
         from click.testing import CliRunner
         @click.group()
@@ -32,7 +38,8 @@ UPGRADES = [
         @click.argument('what', type=click.Choice(['a', 'b']))
         def run(n, what): click.echo(f'{n}{what}')
         choice = click.Choice(['x'])
-        """, """
+        """,
+        """
         runner = CliRunner()
         assert runner.invoke(cli, ['run', '--n', '3', 'a']).output == '3a\\n'
         assert runner.invoke(cli, ['run', '--n', '9', 'a']).exit_code == 2
@@ -42,13 +49,21 @@ UPGRADES = [
         @click.option('--z', is_flag=True)
         def fresh(z): click.echo(z)
         assert CliRunner().invoke(fresh, ['--z']).output == 'True\\n'
-        """),
-    Upgrade("jinja2", "3.1.2", "3.1.4", "jinja2", (), """
+        """,
+    ),
+    Upgrade(
+        "jinja2",
+        "3.1.2",
+        "3.1.4",
+        "jinja2",
+        (),
+        """
         import jinja2
         env = jinja2.Environment(loader=jinja2.DictLoader({'a': '{% for x in xs %}{{ x|upper }},{% endfor %}', 'b': '{% extends "c" %}{% block t %}hi{% endblock %}', 'c': '<{% block t %}{% endblock %}>'}))
         template = env.get_template('a')
         sandbox = __import__('jinja2.sandbox').sandbox.SandboxedEnvironment()
-        """, """
+        """,
+        """
         assert template.render(xs='ab') == 'A,B,' and env.get_template('b').render() == '<hi>'
         assert env.from_string('{{ {"a": 1}|xmlattr }}').render() == ' a="1"'
         try: env.from_string('{{ {"a b": 1}|xmlattr }}').render()
@@ -56,14 +71,22 @@ UPGRADES = [
         else: raise AssertionError
         assert sandbox.from_string('{{ 1 + 1 }}').render() == '2'
         assert jinja2.Environment().from_string('{{ 7 }}').render() == '7'
-        """),
-    Upgrade("requests", "2.31.0", "2.32.3", "requests", ("urllib3==2.2.2", "certifi", "charset-normalizer", "idna"), """
+        """,
+    ),
+    Upgrade(
+        "requests",
+        "2.31.0",
+        "2.32.3",
+        "requests",
+        ("urllib3==2.2.2", "certifi", "charset-normalizer", "idna"),
+        """
         import requests
         session = requests.Session()
         adapter = session.adapters['https://']
         request = requests.Request('GET', 'http://x/a b', params={'q': '1'}, headers={'A': 'b'})
         jar = requests.cookies.RequestsCookieJar(); jar.set('a', '1')
-        """, """
+        """,
+        """
         prepared = session.prepare_request(request)
         assert prepared.url == 'http://x/a%20b?q=1' and jar['a'] == '1'
         assert hasattr(adapter, 'get_connection_with_tls_context')
@@ -71,14 +94,22 @@ UPGRADES = [
         except requests.ConnectionError: pass
         else: raise AssertionError
         assert requests.__version__ == '2.32.3' and requests.utils.get_encoding_from_headers({'content-type': 'text/x; charset=u8'}) == 'u8'
-        """),
-    Upgrade("marshmallow", "3.20.0", "3.21.0", "marshmallow", ("packaging",), """
+        """,
+    ),
+    Upgrade(
+        "marshmallow",
+        "3.20.0",
+        "3.21.0",
+        "marshmallow",
+        ("packaging",),
+        """
         import marshmallow as ma
         class S(ma.Schema):
             a = ma.fields.Int(required=True)
             b = ma.fields.List(ma.fields.Str())
         schema = S()
-        """, """
+        """,
+        """
         assert schema.load({'a': '1', 'b': ['x']}) == {'a': 1, 'b': ['x']}
         try: schema.load({})
         except ma.ValidationError as e: assert e.messages == {'a': ['Missing data for required field.']}
@@ -86,8 +117,15 @@ UPGRADES = [
         class T(S):
             c = ma.fields.Nested(S)
         assert T().dump({'a': 1, 'c': {'a': 2}}) == {'a': 1, 'c': {'a': 2}}
-        """),
-    Upgrade("werkzeug", "3.0.1", "3.0.3", "werkzeug", (), """
+        """,
+    ),
+    Upgrade(
+        "werkzeug",
+        "3.0.1",
+        "3.0.3",
+        "werkzeug",
+        (),
+        """
         import werkzeug
         from werkzeug.routing import Map, Rule
         from werkzeug.test import Client
@@ -97,14 +135,22 @@ UPGRADES = [
         def app(request): return Response(f'{request.args.get("q")}')
         client = Client(app)
         headers = werkzeug.datastructures.Headers([('A', 'b')])
-        """, """
+        """,
+        """
         assert url_map.bind('x').match('/a/5') == ('a', {'x': 5})
         assert client.get('/?q=7').text == '7' and headers['a'] == 'b'
         assert Client(app).get('/?q=8').get_data() == b'8'
         assert url_map.bind('x').build('a', {'x': 3}) == '/a/3'
         assert werkzeug.security.check_password_hash(werkzeug.security.generate_password_hash('x', 'pbkdf2:sha256:1'), 'x')
-        """),
-    Upgrade("flask", "3.0.0", "3.0.3", "flask", ("werkzeug==3.0.3", "jinja2==3.1.4", "click==8.1.7"), """
+        """,
+    ),
+    Upgrade(
+        "flask",
+        "3.0.0",
+        "3.0.3",
+        "flask",
+        ("werkzeug==3.0.3", "jinja2==3.1.4", "click==8.1.7"),
+        """
         import flask
         app = flask.Flask('x')
         app.secret_key = 'k'
@@ -114,7 +160,8 @@ UPGRADES = [
             return flask.jsonify(name=name, n=flask.session['n'])
         bp = flask.Blueprint('bp', 'x'); app.register_blueprint(bp)
         client = app.test_client(); assert client.get('/a').json == {'name': 'a', 'n': 1}
-        """, """
+        """,
+        """
         assert client.get('/b').json == {'name': 'b', 'n': 2}
         assert app.test_client().get('/c').json == {'name': 'c', 'n': 1}
         other = flask.Flask('y')
@@ -122,18 +169,33 @@ UPGRADES = [
         def index(): return flask.render_template_string('{{ 1 + 1 }}')
         assert other.test_client().get('/').text == '2'
         with app.test_request_context(): assert flask.url_for('hello', name='z') == '/z'
-        """),
-    Upgrade("rich", "13.6.0", "13.7.0", "rich", ("markdown-it-py", "pygments"), """
+        """,
+    ),
+    Upgrade(
+        "rich",
+        "13.6.0",
+        "13.7.0",
+        "rich",
+        ("markdown-it-py", "pygments"),
+        """
         import io, rich.console, rich.table, rich.text, rich.progress, rich.markdown
         out = io.StringIO(); console = rich.console.Console(file=out, width=40)
         table = rich.table.Table('a', 'b'); table.add_row('1', '2')
-        """, """
+        """,
+        """
         console.print(table); assert '1' in out.getvalue()
         console.print('[bold]x[/bold]'); console.print(rich.text.Text('y'))
         rich.console.Console(file=out).print(rich.markdown.Markdown('# hi'))
         assert 'hi' in out.getvalue()
-        """),
-    Upgrade("starlette", "0.36.0", "0.37.0", "starlette", ("anyio", "idna", "sniffio", "typing_extensions"), """
+        """,
+    ),
+    Upgrade(
+        "starlette",
+        "0.36.0",
+        "0.37.0",
+        "starlette",
+        ("anyio", "idna", "sniffio", "typing_extensions"),
+        """
         import asyncio
         from starlette.applications import Starlette
         from starlette.responses import JSONResponse, PlainTextResponse
@@ -147,25 +209,41 @@ UPGRADES = [
             await app({'type': 'http', 'method': 'GET', 'path': path.decode(), 'query_string': query, 'headers': [], 'http_version': '1.1', 'scheme': 'http', 'server': ('x', 80), 'client': ('y', 1), 'root_path': ''}, receive, send)
             return sent
         assert asyncio.run(call(app))[0]['status'] == 200
-        """, """
+        """,
+        """
         assert asyncio.run(call(app))[1]['body'] == b'{"q":"1"}'
         assert asyncio.run(call(Starlette(routes=[Route('/', home)])))[0]['status'] == 200
         assert PlainTextResponse('x').body == b'x'
-        """),
-    Upgrade("urllib3", "2.0.7", "2.2.2", "urllib3", (), """
+        """,
+    ),
+    Upgrade(
+        "urllib3",
+        "2.0.7",
+        "2.2.2",
+        "urllib3",
+        (),
+        """
         import urllib3
         pool = urllib3.PoolManager(); retry = urllib3.Retry(3, backoff_factor=0)
         headers = urllib3.HTTPHeaderDict(a='b')
         timeout = urllib3.Timeout(1)
-        """, """
+        """,
+        """
         assert headers['A'] == 'b' and retry.increment('GET', '/', error=ValueError()).total == 2
         try: pool.request('GET', 'http://127.0.0.1:9/', retries=False, timeout=timeout)
         except urllib3.exceptions.NewConnectionError: pass
         else: raise AssertionError
         assert urllib3.util.parse_url('http://x:1/a').port == 1
         urllib3.PoolManager(num_pools=2)
-        """),
-    Upgrade("attrs", "23.1.0", "23.2.0", "attr", (), """
+        """,
+    ),
+    Upgrade(
+        "attrs",
+        "23.1.0",
+        "23.2.0",
+        "attr",
+        (),
+        """
         import attr, attrs
         @attrs.define
         class A:
@@ -175,7 +253,8 @@ UPGRADES = [
         class B:
             z = attr.ib(default=1, validator=attr.validators.instance_of(int))
         a = A(1); b = B()
-        """, """
+        """,
+        """
         assert a == A(1) and repr(a) == 'A(x=1, y=[])' and attr.asdict(b) == {'z': 1}
         try: B('x')
         except TypeError: pass
@@ -184,5 +263,6 @@ UPGRADES = [
         class C(A):
             w: int = 5
         assert C(1).w == 5 and attrs.evolve(C(1), w=6).w == 6
-        """),
+        """,
+    ),
 ]

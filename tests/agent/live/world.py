@@ -100,7 +100,9 @@ def _run(case: Case) -> None:
         }
         names["reloader"] = reloader
         try:
-            reloaded = reloader.reload({n: s for n, s in sources.items() if n in case.before}, Policy(**case.policy), new)
+            reloaded = reloader.reload(
+                {n: s for n, s in sources.items() if n in case.before}, Policy(**case.policy), new
+            )
         except RefusedError as error:
             assert case.fails == error.reason, f"refused: {error.reason}: {error}"
             names["error"] = error
@@ -125,12 +127,18 @@ def _run(case: Case) -> None:
         exec(_text(case.check), names)
         if case.undo and not case.fails:
             assert names["journal"] is not None
-            moved = {(m, k) for m, ns in after.items() for k, v in ns.items() if sys.modules[m].__dict__.get(k) is not v}
+            moved = {
+                (m, k) for m, ns in after.items() for k, v in ns.items() if sys.modules[m].__dict__.get(k) is not v
+            }
             names["journal"].undo()
             for name, namespace in before.items():
                 now = sys.modules[name].__dict__
                 assert set(now) == set(namespace), (name, set(now) ^ set(namespace))
-                different = [k for k in namespace if now[k] is not namespace[k] and k != "__builtins__" and (name, k) not in moved]
+                different = [
+                    k
+                    for k in namespace
+                    if now[k] is not namespace[k] and k != "__builtins__" and (name, k) not in moved
+                ]
                 assert not different, f"undo left {name}.{different}"
 
 

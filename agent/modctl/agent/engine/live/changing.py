@@ -192,12 +192,14 @@ class Patching:
             for name, module in sent.items():
                 if name not in entries and module.source is not None:
                     new[name] = (module.source, module.filename or module.origin, module.package)
+            pattern = is_pattern(operation.name)
             for name in self._names(operation, entries, refusals):
                 if name in new and name not in entries:
                     continue
                 refusal = self._refusal(name, operation, protector, request)
                 if refusal is not None:
-                    refusals.append(refusal)
+                    if not pattern:  # a pattern takes what it may
+                        refusals.append(refusal)
                     continue
                 try:
                     if name in sent:
@@ -208,12 +210,14 @@ class Patching:
                         brought[name] = read
                 except RefusedError as error:
                     refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
-        return brought, new, refusals
+        return brought, {name: _as_package(name, each, {*new, *entries}) for name, each in new.items()}, refusals
 
-    @staticmethod
-    def _names(operation: Reimport, entries: dict[str, Any], refusals: list[Refusal]) -> list[str]:
-        if any(character in operation.name for character in "*?["):
+    def _names(self, operation: Reimport, entries: dict[str, Any], refusals: list[Refusal]) -> list[str]:
+        """The modules that an operation is about; of a pattern, those whose file is not what is loaded."""
+        if is_pattern(operation.name):
             found = [n for n, each in entries.items() if fnmatchcase(n, operation.name) and _is_source(n, each)]
+            if found:
+                return [name for name in found if self._differs(name, entries[name])]
         else:
             found = [operation.name, *(module.name for module in operation.modules if module.name != operation.name)]
             if operation.recursive:
@@ -222,6 +226,14 @@ class Patching:
             hint = "no loaded module with source has such a name; `modctl list` tells what is loaded"
             refusals.append(Refusal(operation.name, ACTION, "NOT_LOADED", "pattern", hint))
         return list(dict.fromkeys(found))
+
+    def _differs(self, name: str, module: Any) -> bool:
+        """Whether a module's file may not be what is loaded: other code was put in, or the file was written since."""
+        path = inventory.facts_of(name, module).origin
+        self._memory.origins.note(name, module, path)
+        loaded = self._memory.generations.loaded(module)
+        found = stat_of_file(path)
+        return found is not None and loaded is not None and (loaded.patched or loaded.stat != found)
 
     def _refusal(self, name: str, operation: Reimport, protector: Protector, request: ChangeRequest) -> Refusal | None:
         if table.get(name) is MISSING:
@@ -306,14 +318,15 @@ class Patching:
     ) -> list[dict[str, Any]]:
         told: list[dict[str, Any]] = []
         for name in brought:
-            report.module(name)
+            if name not in report.modules:
+                report.module(name).own = False
         for name, part in report.modules.items():
             earlier = before.get(name) or version_of(self._memory, name)
             change: dict[str, Any] = {"name": name, "action": ACTION, "before": earlier, **part.to_dict()}
             stale = [{"holder": h, "name": n, "kind": k} for h, n, k in report.stale if h.startswith(f"{name}.")]
             if stale:
                 change["stale"] = stale
-            if name in brought and brought[name].digest:
+            if name in brought and brought[name].digest and part.own:
                 change["after"] = {"generation": earlier["generation"] + 1, "digest": brought[name].digest}
             told.append(change)
         return told
@@ -371,6 +384,17 @@ def policy_of(request: ChangeRequest) -> dict[str, Any]:
         return {}
     allowed = {"not_transactional": bool, "keep_removed": bool, "side_effects": str, "services": str}
     return {key: given[key] for key, kind in allowed.items() if type(given.get(key)) is kind}
+
+
+def _as_package(name: str, sent: tuple[str, str, bool], names: set[str]) -> tuple[str, str, bool]:
+    """A module that others lie below is a package."""
+    source, filename, package = sent
+    return source, filename, package or any(other.startswith(f"{name}.") for other in names)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all names that match it."""
+    return any(character in name for character in "*?[")
 
 
 def _is_source(name: str, candidate: Any) -> bool:

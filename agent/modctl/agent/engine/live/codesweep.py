@@ -125,7 +125,8 @@ class LiveCodes:
         inner = None  # type: ignore[assignment]
         # And by `live`, and by getrefcount's own argument; the loop goes by keys to hold nothing itself.
         return any(
-            sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2 for identity in live
+            sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2
+            for identity in live
         )
 
     def pair_of(self, code: CodeType) -> Pair | None:

@@ -27,10 +27,12 @@ Execute = Callable[[str], ModuleType | None]
 class Importer:
     """The `__import__` of the staged world."""
 
-    def __init__(self, world: World, execute_new: Execute, evaluation: Evaluation) -> None:
+    def __init__(self, world: World, execute_new: Execute, evaluation: Evaluation, brought: set[str]) -> None:
         self._world = world
         self._execute_new = execute_new
         self._evaluation = evaluation
+        #: Modules that are not loaded and whose sources come with the change.
+        self._brought = brought
         self._open = True
         self.builtins: dict[str, Any] = dict(builtins.__dict__)
         self.builtins["__import__"] = self._import
@@ -106,7 +108,8 @@ class Importer:
         parent = absolute.rpartition(".")[0]
         if parent:
             self._make_new(parent)
-        if absolute.partition(".")[0] not in {name.partition(".")[0] for name in self._world.modules}:
+        tops = {name.partition(".")[0] for name in self._world.modules}
+        if absolute.partition(".")[0] not in tops and absolute not in self._brought:
             return
         module = self._execute_new(absolute)
         if module is not None and parent:

@@ -29,7 +29,7 @@ class NewModules:
         self.importer: Importer
         self.modules: dict[str, ModuleType] = {}
         self.texts: dict[str, Text] = {}
-        self._given: set[str] = set(sources)
+        self.given: set[str] = set(sources)
 
     def execute(self, name: str) -> ModuleType | None:
         """Executes a module that is not loaded, in the staged world; None where it is none of ours.
@@ -68,7 +68,7 @@ class NewModules:
         parent = sys.modules.get(name.rpartition(".")[0])
         search = getattr(parent, "__path__", None)
         spec = bootstrap.find_spec(name, search) if search is not None or "." not in name else None
-        if name in self._given:
+        if name in self.given:
             source, filename, package = self._sources[name]
             if spec is None:
                 spec = importlib.machinery.ModuleSpec(name, None, origin=filename, is_package=package)

@@ -81,7 +81,7 @@ class Transaction:
             return
         for name in ancestors(list(self.plans)):
             self.world.add(name, sys.modules[name], None)
-        importer = Importer(self.world, self._new.execute, self.evaluation)
+        importer = Importer(self.world, self._new.execute, self.evaluation, self._new.given)
         self._new.importer = importer
         for staged in list(self.world.modules.values()):
             self.world.fill(staged, importer.builtins, self._code_of)

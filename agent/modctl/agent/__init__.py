@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
+    from modctl.agent.hooks import Plan, off_change, on_change
     from modctl.agent.lifecycle import Handle
     from modctl.agent.settings import TLS, Policy
     from modctl.agent.shielding import Shield
 
-__all__ = ["TLS", "Handle", "Policy", "errors", "shield", "start"]
+__all__ = ["TLS", "Handle", "Plan", "Policy", "errors", "off_change", "on_change", "shield", "start"]
 
 
 def start(
@@ -97,6 +98,10 @@ def __getattr__(name: str) -> object:
         from modctl.agent import settings
 
         return getattr(settings, name)
+    if name in {"Plan", "off_change", "on_change"}:
+        from modctl.agent import hooks
+
+        return getattr(hooks, name)
     if name == "Handle":
         from modctl.agent.lifecycle import Handle
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.agent.engine import inventory, lines, patching, table
 from modctl.agent.engine.commit import CommitRefusedError, Write, commit
 from modctl.agent.engine.execution import Execution, recipes_for
+from modctl.agent.engine.finishing import Ending
 from modctl.agent.engine.holders import holders_by_name
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
@@ -18,7 +19,7 @@ from modctl.agent.engine.protect import Distributions, Protector
 from modctl.agent.engine.safe import MISSING, is_module, module_dict
 from modctl.agent.engine.staging import Staging
 from modctl.agent.engine.symbols import symbols_between
-from modctl.agent.engine.undo import plan_inverse, plan_undo
+from modctl.agent.engine.undo import UndoPlan, plan_inverse, plan_undo
 from modctl.agent.engine.versions import digest_of, version_of
 from modctl.agent.engine.writes import Owners, added_writes, bind_children, entry_writes, registry_writes
 
@@ -26,18 +27,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from modctl.agent.engine.execution import Recipes
+    from modctl.agent.engine.expiry import Expiry
     from modctl.agent.engine.live.changing import Patching
     from modctl.agent.engine.memory import Memory
     from modctl.agent.engine.threads import Worker
-    from modctl.agent.engine.undo import UndoPlan
 
 #: How long a commit waits for imports in flight of the entries of concern.
 COMMIT_TIMEOUT_S: Final = 5.0
-#: When a change whose time is over could not be taken back because of an import in flight, it is tried again after
-#: this.
+#: When a change whose time is over could not be taken back yet, it is tried again after this, and after ever longer.
 RETRY_S: Final = 0.5
+MAX_RETRY_S: Final = 60.0
+#: What keeps a change from being taken back for now: an import in flight, shielded work, a change that was built on it.
+_PASSING: Final = frozenset({"IN_FLIGHT", "SHIELDED", "import-lock", "later-revision"})
 #: Who takes back what has a time to live.
 TTL_IDENTITY: Final = "modctl (ttl)"
+#: Who takes back what nobody has confirmed.
+CONFIRM_IDENTITY: Final = "modctl (not confirmed)"
 
 
 class Changes:
@@ -57,11 +62,13 @@ class Changes:
         self.worker: Worker | None = None
         self.staging: Staging | None = None
         self._hold: Callable[[Prepared], None] | None = None
+        self._request: ChangeRequest | None = None
         self.patching: Patching | None = None
 
     def run(self, request: ChangeRequest) -> dict[str, Any]:
         """Makes a change; returns the fields of ChangeResult but the request's id and duration."""
         memory = self.memory
+        self._request = request
         if memory.frozen:
             hint = f"the process is frozen ({memory.frozen_reason or 'no reason given'}); thaw it first"
             return refused([Refusal("", "", "FROZEN", "frozen", hint)])
@@ -74,9 +81,7 @@ class Changes:
                 hint = "an undo is not prepared; it needs no staging and commits at once"
                 return refused([Refusal("", ACTION_RESTORE, "UNSUPPORTED", "prepare", hint)])
             undo = plan_undo(memory.journal, first.revision, memory.finder)
-            if undo.revision is not None and undo.revision.patch is not None and not undo.refusals:
-                return patching.take_back(self, undo.revision, request)
-            return self.take_back(undo, request.identity, request.reason, request.request_id, dry_run=request.dry_run)
+            return self._undo(undo, request)
         if patching.is_asked_for(request):
             return patching.change(self, request)
         entries = named_entries()
@@ -182,11 +187,38 @@ class Changes:
 
     def conclude(self, prepared: Prepared) -> dict[str, Any]:
         """The end of every change that is staged: commits it, or where it is only prepared has it held."""
+        assert self._request is not None
+        ending, staged = Ending(self, self._request, prepared.modules), prepared
+        prepared = prepared._replace(finish=lambda: ending.make(staged.finish, staged.drop))
         if self._hold is None:
             return prepared.finish()
         self._hold(prepared)
         message = "staged and held; nothing has changed yet"
         return {"outcome": "OUTCOME_PREPARED", "modules": prepared.modules, "message": message}
+
+    def _undo(self, undo: UndoPlan, request: ChangeRequest, *, unstoppable: bool = False) -> dict[str, Any]:
+        """Takes a revision back as a whole."""
+        if undo.revision is None or undo.refusals:
+            return refused(undo.refusals)
+        if request.dry_run:
+            return self._taken_back(undo, request)
+        modules = [{"name": each["name"], "action": ACTION_RESTORE} for each in undo.revision.modules]
+        ending = Ending(self, request, modules, takes_back=True, unstoppable=unstoppable)
+        return ending.make(lambda: self._taken_back(undo, request))
+
+    def _taken_back(self, undo: UndoPlan, request: ChangeRequest) -> dict[str, Any]:
+        revision = undo.revision
+        if revision is None or revision.patch is None or undo.refusals:
+            return self.take_back(undo, request.identity, request.reason, request.request_id, dry_run=request.dry_run)
+        result = patching.take_back(self, revision, request)
+        if result["outcome"] == "OUTCOME_APPLIED":
+            self.memory.expiries.cancel(revision.number)
+        return result
+
+    def take_back_at_once(self, number: int, request: ChangeRequest, reason: str) -> dict[str, Any]:
+        """Takes back what has just been committed, because a hook after it failed."""
+        undo = plan_undo(self.memory.journal, number, self.memory.finder)
+        return self._taken_back(undo, request._replace(request_id="", reason=reason, dry_run=False))
 
     def take_back(
         self,
@@ -243,25 +275,39 @@ class Changes:
         }
 
     def expire(self) -> None:
-        """Takes back what operations with a time to live did. It is called on the agent's thread, so it waits for
-        nobody.
-        """
+        """Takes back what has a time to live that is over, or was not confirmed in time."""
         memory = self.memory
         for expiry in memory.expiries.due():
             revision = expiry.revision
-            taken = [write for write in revision.writes if write.operation in expiry.operations]
-            plan = plan_inverse(revision, taken, memory.journal, memory.finder)
-            reason = f"the time to live of revision {revision.number} is over"
-            whole = len(taken) == len(revision.writes)
-            result = self.take_back(plan, TTL_IDENTITY, reason, "", whole=whole, timeout_s=0.0)
+            if revision.undone_by:
+                continue
+            why = "was not confirmed in time" if expiry.unconfirmed else "has had its time to live"
+            result = self._expired(expiry, f"revision {revision.number} {why}")
             if result["outcome"] == "OUTCOME_APPLIED":
                 continue
-            refusals = [change["refusal"] for change in result["modules"]]
-            if any(refusal["reason"] == "IN_FLIGHT" for refusal in refusals):
-                memory.expiries.postpone(expiry, RETRY_S)
+            refusals = [change["refusal"] for change in result["modules"] if "refusal" in change]
+            if any(refusal["reason"] in _PASSING or refusal["rule"] in _PASSING for refusal in refusals):
+                memory.expiries.postpone(expiry, min(RETRY_S * 2**expiry.tries, MAX_RETRY_S))
             else:
-                hints = "; ".join(refusal["hint"] for refusal in refusals)
-                _logger().warning("what revision %d did stays though %s: %s", revision.number, reason, hints)
+                hints = "; ".join(refusal["hint"] for refusal in refusals) or result.get("message", "")
+                _logger().warning("revision %d %s, but stays: %s", revision.number, why, hints)
+
+    def _expired(self, expiry: Expiry, reason: str) -> dict[str, Any]:
+        memory, revision = self.memory, expiry.revision
+        identity = CONFIRM_IDENTITY if expiry.unconfirmed else TTL_IDENTITY
+        request = ChangeRequest("", identity, reason, False, 0.0, None, frozenset(), (Undo(revision.number),), {})
+        if revision.patch is not None:
+            return self._undo(UndoPlan(revision, (), ()), request, unstoppable=True)
+        taken = revision.writes
+        if expiry.operations is not None:
+            taken = [write for write in taken if write.operation in expiry.operations]
+        plan = plan_inverse(revision, taken, memory.journal, memory.finder)
+        if plan.refusals:
+            return refused(plan.refusals)
+        whole = len(taken) == len(revision.writes)
+        modules = [{"name": name, "action": ACTION_RESTORE} for name in expiry.names]
+        ending = Ending(self, request, modules, takes_back=True, unstoppable=True)
+        return ending.make(lambda: self.take_back(plan, identity, reason, "", whole=whole, timeout_s=0.0))
 
     # ---- the commit and its memory
     def _commit(self, writes: Sequence[Write], timeout_s: float = COMMIT_TIMEOUT_S) -> float:

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.agent import shielding
 from modctl.agent.engine import table
 from modctl.agent.engine.memory import Memory
 from modctl.agent.engine.patterns import matcher
@@ -42,6 +43,7 @@ class Engine:
             "get_module": self._get_module,
             "resolve": self._resolve,
             "list_revisions": self._list_revisions,
+            "confirm": self._confirm,
             "evaluate": self._evaluate,
             "freeze": self._freeze,
             "thaw": self._thaw,
@@ -63,8 +65,8 @@ class Engine:
 
         A fork by the code that a change is executing must not wait for that change: it goes ahead at once.
         """
-        if get_ident() in self._changing_threads():
-            return False
+        if get_ident() in self._changing_threads() or (self._changing is not None and shielding.holds_here()):
+            return False  # the second: a change waits for the very unit of work that forks
         if not self._lock.acquire(timeout=max(0.0, timeout_s)):
             return False
         self._quiesced_by = get_ident()
@@ -84,6 +86,7 @@ class Engine:
         self._memory.recorder.after_fork_in_child()
         self._memory.generations.after_fork_in_child()
         self._memory.holding.forget()
+        shielding.after_fork_in_child()
         if forked_by_staged_code:
             return  # the staging thread goes on in the child until the module's code ends, and then ends the child
         self._changing = None
@@ -310,6 +313,22 @@ class Engine:
         from modctl.agent.engine.expressions import evaluate
 
         yield _encode(evaluate(request))
+
+    def _confirm(self, request: dict[str, Any]) -> Iterator[bytes]:
+        from modctl.agent.engine.outcomes import Refusal, refused
+
+        number = request.get("revision") or 0
+        if type(number) is not int or number < 0:
+            raise RequestError("INVALID_ARGUMENT", "BAD_REQUEST", "confirm needs a revision's number, or 0")
+        found = self._memory.expiries.confirm(number)
+        if found:
+            numbers = ", ".join(str(revision.number) for revision in found)
+            told = {"outcome": "OUTCOME_APPLIED", "revision": found[-1].number, "message": f"revision {numbers} stands"}
+            yield _encode(told)
+            return
+        what = f"revision {number} does not wait" if number else "no revision waits"
+        hint = f"{what} for a confirmation, or no longer; `modctl history` tells what became of it"
+        yield _encode(refused([Refusal("", "", "NOTHING_TO_CONFIRM", "confirm", hint)]))
 
     def _freeze(self, request: dict[str, Any]) -> Iterator[bytes]:
         self._memory.frozen = True

@@ -1,4 +1,4 @@
-"""Changes with a time to live: when they take themselves back."""
+"""Changes with a time to live, or that wait for a confirmation: when they take themselves back."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ class Expiry(NamedTuple):
     Attributes:
         due_s: on the monotonic clock, which nobody can set.
         revision: what they are part of; it holds what is to be put back, even when the journal has let it go.
-        operations: their indexes.
+        operations: their indexes; None where the revision as a whole ends.
         names: the entries concerned.
+        unconfirmed: whether a confirmation lets it stand.
+        tries: how often it was due and could not be taken back yet.
     """
 
     due_s: float
     revision: Revision
-    operations: frozenset[int]
+    operations: frozenset[int] | None
     names: tuple[str, ...]
+    unconfirmed: bool = False
+    tries: int = 0
 
 
 class Expiries:
@@ -46,18 +50,45 @@ class Expiries:
         for ttl_s, found in by_ttl.items():
             names = tuple(name for step in found for name in step.names)
             operations = frozenset(step.number for step in found)
-            self._waiting.append(Expiry(time.monotonic() + ttl_s, revision, operations, names))
-            expires_at_s = time.time() + ttl_s
-            revision.expires_at_s = min(revision.expires_at_s or expires_at_s, expires_at_s)
-            for name in names:
-                self.by_name[name] = expires_at_s
-                self.on_change(name)
-        self._waiting.sort(key=lambda expiry: expiry.due_s)
+            self._add(Expiry(time.monotonic() + ttl_s, revision, operations, names))
+
+    def schedule_whole(self, revision: Revision, ttl_s: float) -> None:
+        """Notes that a committed revision ends as a whole after so many seconds."""
+        self._add(Expiry(time.monotonic() + ttl_s, revision, None, _names_of(revision)))
+
+    def expect_confirmation(self, revision: Revision, within_s: float) -> None:
+        """Notes that a committed revision ends unless it is confirmed."""
+        self._add(Expiry(time.monotonic() + within_s, revision, None, _names_of(revision), unconfirmed=True))
+
+    def confirm(self, number: int) -> list[Revision]:
+        """Lets a revision stand, 0 all that wait for it; those that did. Callable from any thread."""
+        found = [each for each in self._waiting if each.unconfirmed and number in (0, each.revision.number)]
+        confirmed = []
+        for expiry in found:
+            try:
+                self._drop(expiry)
+            except ValueError:
+                continue  # its time was over just now
+            confirmed.append(expiry.revision)
+        return confirmed
 
     def cancel(self, number: int) -> None:
         """The revision was taken back before its time."""
         for expiry in [expiry for expiry in self._waiting if expiry.revision.number == number]:
             self._drop(expiry)
+
+    def _add(self, expiry: Expiry) -> None:
+        revision = expiry.revision
+        at_s = time.time() + max(0.0, expiry.due_s - time.monotonic())
+        if expiry.unconfirmed:
+            revision.confirm_by_s = at_s
+        else:
+            revision.expires_at_s = min(revision.expires_at_s or at_s, at_s)
+        for name in expiry.names:
+            self.by_name[name] = at_s
+            self.on_change(name)
+        self._waiting.append(expiry)
+        self._waiting.sort(key=lambda each: each.due_s)
 
     def next_due_s(self) -> float | None:
         """Seconds until the next is due, 0 where one is; None where nothing waits."""
@@ -65,8 +96,7 @@ class Expiries:
 
     def postpone(self, expiry: Expiry, wait_s: float) -> None:
         """One that was due could not be taken back yet."""
-        self._waiting.append(expiry._replace(due_s=time.monotonic() + wait_s))
-        self._waiting.sort(key=lambda each: each.due_s)
+        self._add(expiry._replace(due_s=time.monotonic() + wait_s, tries=expiry.tries + 1))
 
     def due(self) -> list[Expiry]:
         """Takes out what is due."""
@@ -78,7 +108,14 @@ class Expiries:
 
     def _drop(self, expiry: Expiry) -> None:
         self._waiting.remove(expiry)
-        expiry.revision.expires_at_s = None
+        if expiry.unconfirmed:
+            expiry.revision.confirm_by_s = None
+        else:
+            expiry.revision.expires_at_s = None
         for name in expiry.names:
             self.by_name.pop(name, None)
             self.on_change(name)
+
+
+def _names_of(revision: Revision) -> tuple[str, ...]:
+    return tuple(str(each["name"]) for each in revision.modules)

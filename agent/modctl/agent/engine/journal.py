@@ -63,6 +63,8 @@ class Revision:
         self.undone_by = 0
         self.fixed = fixed
         self.expires_at_s: float | None = None
+        #: When it takes itself back unless it is confirmed: seconds since the epoch.
+        self.confirm_by_s: float | None = None
         #: What takes back changes of live objects, where the revision made any.
         self.patch: Patch | None = None
 
@@ -86,6 +88,8 @@ class Revision:
         }
         if self.expires_at_s is not None:
             message["expires_at_unix_s"] = self.expires_at_s
+        if self.confirm_by_s is not None:
+            message["confirm_by_unix_s"] = self.confirm_by_s
         return message
 
 

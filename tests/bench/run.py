@@ -1,6 +1,6 @@
 """Runs the yardstick: `python tests/bench/run.py [GROUP…] [--strict]`.
 
-Groups: embedding listing commands pushing fanout. Prints a line a figure as it is taken; with --strict the exit status
+Groups: embedding listing commands pushing fanout fleet. Prints a line a figure as it is taken; with --strict the exit status
 is 1 where a bound is broken. Times alone say little on a shared machine: every figure is a ratio or a count.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-GROUPS = ("embedding", "listing", "commands", "pushing", "fanout")
+GROUPS = ("embedding", "listing", "commands", "pushing", "fanout", "fleet")
 
 
 def main() -> int:

@@ -65,6 +65,10 @@ def detail_of(memory: Memory, request: dict[str, Any]) -> dict[str, Any]:
         if old is not candidate and module_dict(old) is not None
     }
     detail["holders"] = holders_of(replaced.values())
+    if request.get("with_locks") is True:
+        from modctl.agent.engine.locks import locks
+
+        detail["locks"] = locks(memory.usable["locks"])
     if request.get("with_source"):
         detail.update(_source(memory, name, candidate))
     return detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import table
@@ -16,6 +17,7 @@ MAX_HOLDERS: Final = 200
 MAX_MEMBERS: Final = 10_000
 #: By identity: a foreign metaclass could have a `__hash__` of its own.
 _CONTAINER_IDS: Final = frozenset(map(id, (list, tuple, set, frozenset, dict)))
+_SEQUENCES: Final = (list, tuple)
 
 
 def definitions(candidate: object) -> dict[int, str]:
@@ -68,31 +70,31 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
     if not wanted:
         return []
     replaced = {id(candidate) for candidate in kept}
+    is_wanted, holds_none = wanted.__contains__, wanted.keys().isdisjoint
     found: list[dict[str, Any]] = []
     for key, module in table.entries():
         namespace = module_dict(module)
         if namespace is None or id(module) in replaced:
             continue
-        # Two passes in C pick out the few values that matter: most of a hundred thousand are neither.
+        # Passes in C pick out the few values that matter: most of a hundred thousand are neither.
         items = list(namespace.items())
         values = [value for _, value in items]
-        held = not wanted.keys().isdisjoint(map(id, values))
-        if not held and _CONTAINER_IDS.isdisjoint(map(id, map(type, values))):
-            continue
-        holder = clean(key_text(key))
-        for attribute, value in items:
-            if type(attribute) is not str:
+        picked = [] if holds_none(map(id, values)) else list(compress(items, map(is_wanted, map(id, values))))
+        picked += compress(items, map(_CONTAINER_IDS.__contains__, map(id, map(type, values))))
+        for attribute, value in picked:
+            if type(attribute) is not str or attribute == "__builtins__":
                 continue
             if id(value) in wanted:
-                told = {"holder": f"{holder}.{clean(attribute)}", "name": clean(wanted[id(value)]), "kind": "module"}
-                found.append(told)
-            elif id(type(value)) in _CONTAINER_IDS and len(value) < MAX_MEMBERS:
-                name = _in_container(value, wanted)
-                if name:
-                    place = f"{holder}.{clean(attribute)}[…]"
-                    found.append({"holder": place, "name": clean(name), "kind": "container"})
+                kind, hits = "module", [("", wanted[id(value)])]
+            elif 0 < len(value) < MAX_MEMBERS:
+                kind, hits = "container", _in_container(value, wanted)
+            else:
+                continue
+            for place, name in hits:
+                holder = f"{clean(key_text(key))}.{clean(attribute)}{place}"
+                found.append({"holder": holder, "name": clean(name), "kind": kind})
             if len(found) >= MAX_HOLDERS:
-                return found
+                return found[:MAX_HOLDERS]
     return found
 
 
@@ -112,8 +114,18 @@ def holders_by_name(old: Mapping[str, object]) -> dict[str, list[dict[str, Any]]
     return found
 
 
-def _in_container(value: Any, wanted: dict[int, str]) -> str:
+def _in_container(value: Any, wanted: dict[int, str]) -> list[tuple[str, str]]:
+    """Where in a container something wanted is, as code would name the place: ['k'], [3], […] in a set."""
     members = list(dict.values(value)) if type(value) is dict else list(value)
     if wanted.keys().isdisjoint(map(id, members)):
-        return ""
-    return next(wanted[id(member)] for member in members if id(member) in wanted)
+        return []
+    if type(value) is dict:
+        keys = list(dict.items(value))
+        return [(_subscript(key), wanted[id(member)]) for key, member in keys if id(member) in wanted]
+    places = (f"[{index}]" for index in range(len(members))) if type(value) in _SEQUENCES else repeat("[…]")
+    return [(place, wanted[id(member)]) for place, member in zip(places, members, strict=False) if id(member) in wanted]
+
+
+def _subscript(key: object) -> str:
+    # repr of anything else could be foreign code
+    return f"[{clean(repr(key))[:80]}]" if type(key) in (str, int, bytes) else "[…]"

@@ -105,33 +105,34 @@ class Protector:
 
     def _extension_beside(self, name: str, facts: inventory.Facts | None) -> str:
         """The loaded extension module that is in the same regular package or distribution; empty where none is."""
-        if self._extensions is None:
-            self._extensions = {
-                key: found.origin
-                for key, candidate in self._table.items()
-                if key.partition(".")[0] not in sys.stdlib_module_names
-                and (found := inventory.facts_of(key, candidate)).kind == inventory.EXTENSION
-                and not found.alias_of
-            }
-        if not self._extensions:
-            return ""
         top = name.partition(".")[0]
         top_candidate = self._table.get(top)
         shared = (
             top_candidate is not None and inventory.facts_of(top, top_candidate).kind == inventory.NAMESPACE
         )  # a PEP 420 top is shared by distributions that have nothing to do with each other
         if not shared:
-            for extension in self._extensions:
-                if extension.partition(".")[0] == top:
-                    return extension
+            within = f"{top}."
+            for key, candidate in self._table.items():
+                if (key == top or key.startswith(within)) and _is_extension(key, candidate):
+                    return key
         if facts is None or not facts.file:
             return ""
         owner = self._owners.owner_of(facts.origin)
         if owner:
-            for extension, origin in self._extensions.items():
+            for extension, origin in self._loaded_extensions().items():
                 if self._owners.owner_of(origin) == owner:
                     return extension
         return ""
+
+    def _loaded_extensions(self) -> dict[str, str]:
+        """Name to file of every loaded extension module that is not the standard library's."""
+        if self._extensions is None:
+            self._extensions = {
+                key: inventory.facts_of(key, candidate).origin
+                for key, candidate in self._table.items()
+                if key.partition(".")[0] not in sys.stdlib_module_names and _is_extension(key, candidate)
+            }
+        return self._extensions
 
 
 def referred_modules(namespace: Mapping[str, Any]) -> set[str]:
@@ -192,3 +193,8 @@ class Distributions:
                     continue  # an installer that keeps no record: the rule by package name is left
             self._records[folder] = records
         return records
+
+
+def _is_extension(key: str, candidate: object) -> bool:
+    facts = inventory.facts_of(key, candidate)
+    return facts.kind == inventory.EXTENSION and not facts.alias_of

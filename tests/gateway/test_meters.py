@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,6 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest.importorskip("prometheus_client")
 pytest.importorskip("opentelemetry.sdk")
@@ -101,3 +102,17 @@ def test_a_call_is_a_span_and_each_answer_to_a_change_an_event_of_it(service: Se
     span = text[text.index('"modctl.ReimportModules"') :]
     assert '"modctl.outcome": "APPLIED"' in span
     assert '"enduser.id": "uid:' in text
+
+
+def test_the_dashboard_asks_for_what_is_served(service: Service, state_dir: Path, port: int) -> None:
+    cli.modctl("reimport", "words", "--all", state_dir=state_dir)
+    served = {name.partition("{")[0] for name in samples(port)}
+    dashboard = json.loads((Path(__file__).parents[2] / "docs" / "grafana-dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"modctl_[a-z_]+", target["expr"])
+    }
+    assert asked
+    assert asked <= served

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import types
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import table
@@ -59,6 +60,7 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
     """Where namespaces of loaded modules, and their classes, still hold objects of modules that were replaced.
 
     Holders elsewhere in the heap (instances, closures, frames) are not looked for: that is a stop of the whole process.
+    Containers of the standard library's own modules are looked into only where something else holds an old object.
 
     Args:
         old: module objects that are no longer in the table.
@@ -68,6 +70,8 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
     for candidate in kept:
         wanted.update(definitions(candidate))
     if not wanted:
+        return []
+    if not _anybody_holds(wanted, kept):
         return []
     replaced = {id(candidate) for candidate in kept}
     is_wanted, holds_none = wanted.__contains__, wanted.keys().isdisjoint
@@ -96,6 +100,33 @@ def holders_of(old: Iterable[object]) -> list[dict[str, Any]]:
             if len(found) >= MAX_HOLDERS:
                 return found[:MAX_HOLDERS]
     return found
+
+
+def _anybody_holds(wanted: dict[int, str], old: list[object]) -> bool:
+    """Whether the walk is worth its while: mostly nobody holds anything, and a few loops in C say so."""
+    gone = set(map(id, old))
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for key, module in table.entries():
+        namespace = module_dict(module)
+        if namespace is not None and id(module) not in gone:
+            standard = type(key) is str and key.partition(".")[0] in sys.stdlib_module_names
+            (theirs if standard else ours).append(namespace)
+    holds_none = wanted.keys().isdisjoint
+    try:
+        values = list(chain.from_iterable(map(dict.values, ours)))
+        if not holds_none(map(id, values)) or not holds_none(map(id, chain.from_iterable(map(dict.values, theirs)))):
+            return True
+        containers = compress(values, map(_CONTAINER_IDS.__contains__, map(id, map(type, values))))
+        # by identity: every namespace has the same __builtins__
+        for container in {id(each): each for each in containers}.values():
+            if 0 < len(container) < MAX_MEMBERS:
+                members = dict.values(container) if type(container) is dict else container
+                if not holds_none(map(id, members)):
+                    return True
+    except RuntimeError:
+        return True  # something grew while it was read: look closely
+    return False
 
 
 def holders_by_name(old: Mapping[str, object]) -> dict[str, list[dict[str, Any]]]:

@@ -78,12 +78,13 @@ def test_a_directory_that_is_open_to_others_is_not_looked_into(state_dir: Path) 
 def test_our_token_is_shown_only_to_a_port_that_is_a_gateways_of_ours(state_dir: Path) -> None:
     (state_dir / "token").write_text("s3cret\n")
     (state_dir / "a-1").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
-        with socket.create_server(("127.0.0.1", 0)) as foreign:
-            ports = [each.getsockname()[1] for each in (one, two, foreign)]
-            addresses = [f"unix://{state_dir}/a-1/gateway.sock", f"127.0.0.1:{ports[0]}", f"0.0.0.0:{ports[1]}"]
-            (state_dir / "a-1" / "gateway.json").write_text(json.dumps({"addresses": addresses}))
-            assert [local_token(port) for port in ports] == ["s3cret", "s3cret", None]
+    servers = [socket.create_server((host, 0)) for host in ("127.0.0.1", "", "127.0.0.1")]
+    ports = [each.getsockname()[1] for each in servers]
+    addresses = [f"unix://{state_dir}/a-1/gateway.sock", f"127.0.0.1:{ports[0]}", f"0.0.0.0:{ports[1]}"]
+    (state_dir / "a-1" / "gateway.json").write_text(json.dumps({"addresses": addresses}))
+    assert [local_token(port) for port in ports] == ["s3cret", "s3cret", None]
+    for each in servers:
+        each.close()
     # A gateway that was killed leaves its file behind; whoever listens there next must not get the token.
     assert [local_token(port) for port in ports] == [None, None, None]
 

@@ -237,7 +237,7 @@ def _policy(policy: Policy | str | None, given: _Environment) -> Policy | None:
     keys = policy.trusted_keys if isinstance(policy, Policy) else ()
     if not keys:
         keys = tuple(one.strip() for one in (given.text("MODCTL_TRUSTED_KEYS") or "").split(",") if one.strip())
-    if isinstance(keys, str) or not all(isinstance(key, str) and _is_key(key) for key in keys):
+    if not isinstance(keys, (tuple, list)) or not all(isinstance(key, str) and _is_key(key) for key in keys):
         raise ConfigurationError(
             "trusted_keys", keys, "one of them is no Ed25519 public key in base64", "`modctl sign --new-key` shows it."
         )

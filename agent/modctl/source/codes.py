@@ -65,7 +65,7 @@ def compile_pieces(
     """The code of some statements of a module, as they would be compiled in it."""
     known = module_imports(tree) if imports is None else imports
     body: list[ast.stmt] = list(pieces)
-    if known and not any(isinstance(piece, ast.ImportFrom) and piece.module == "__future__" for piece in pieces):
+    if known and not any(map(_stands_first, pieces)):
         guard = ast.If(test=ast.Constant(value=0), body=known, orelse=[])
         ast.fix_missing_locations(ast.copy_location(guard, pieces[0]))
         body.insert(0, guard)
@@ -74,6 +74,13 @@ def compile_pieces(
     code = compile(module, filename, "exec", flags=flags, dont_inherit=True, optimize=optimize)
     assert isinstance(code, CodeType)
     return code
+
+
+def _stands_first(piece: ast.stmt) -> bool:
+    """Whether nothing may come before a statement, lest it mean something else: docstrings and `from __future__`."""
+    if isinstance(piece, ast.ImportFrom):
+        return piece.module == "__future__"
+    return isinstance(piece, ast.Expr) and isinstance(piece.value, ast.Constant) and isinstance(piece.value.value, str)
 
 
 def compile_value(tree: ast.Module, value: ast.expr, filename: str, optimize: int = -1) -> CodeType:

@@ -676,6 +676,12 @@ DATA = [
         check="assert m.__all__ == ['a', 'b']",
     ),
     one("the module's docstring changes", '"old"\nX = 1\n', '"new"\nX = 1\n', check="assert m.__doc__ == 'new'"),
+    one(
+        "the docstring of a module with imports changes",
+        '"old"\nimport os\nX = os.sep\n',
+        '"new"\nimport os\nX = os.sep\n',
+        check="assert m.__doc__ == 'new'",
+    ),
     one("the module's docstring goes", '"old"\nX = 1\n', "X = 1\n", check="assert m.__doc__ is None"),
     one(
         "module annotations", "a: int = 1\nb: str\n", "a: float = 1\n", check="assert m.__annotations__ == {'a': float}"

@@ -53,7 +53,8 @@ def run(mode: str, upgrade: Upgrade, tmp_path: Path) -> dict[str, Any]:
     needs = [str(unpacked(each)) for each in upgrade.needs]
     script = Path(__file__).parent / "upgraded.py"
     command = [sys.executable, str(script), mode, upgrade.distribution, str(old), str(new), str(out), *needs]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}  # attrs writes hashes of names into its methods
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, Any] = json.loads(out.read_text())
     return result

@@ -1,12 +1,12 @@
 """The private protocol between an agent and its gateway: frames on a unix stream socket.
 
-A frame is a header (`!IIB`: length of the body in bytes, request id, flags) and a body of UTF-8 JSON. Keys in bodies are
-the proto field names of modctl.v1 and enum values are their proto names, so that the gateway makes messages with
+A frame is a header (`!IIB`: length of the body in bytes, request id, flags) and a body of UTF-8 JSON. Keys in bodies
+are the proto field names of modctl.v1 and enum values are their proto names, so that the gateway makes messages with
 `Message(**body)`; keys that start with an underscore are for the gateway itself and never become message fields.
 
-Id 0 is the connection's own: the agent's hello, the gateway's welcome, and pings either way. Every other id belongs to a
-request of the gateway. The agent answers with one or more frames of the same id, the last one flagged LAST; a failure is a
-frame flagged ERR|LAST whose body is an ErrorDetail. A request of the gateway flagged CANCEL ends that id: the
+Id 0 is the connection's own: the agent's hello, the gateway's welcome, and pings either way. Every other id belongs to
+a request of the gateway. The agent answers with one or more frames of the same id, the last one flagged LAST; a
+failure is a frame flagged ERR|LAST whose body is an ErrorDetail. A request of the gateway flagged CANCEL ends that id: the
 agent stops and sends nothing more for it.
 """
 

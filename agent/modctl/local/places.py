@@ -10,8 +10,8 @@
             gateway.json        {"pid", "service", "addresses", ...} of the gateway that serves
             gateway.log         its log
 
-`<base>` is the first candidate that can be made and is ours; a client looks into all of them, because it may not see the
-environment that the service saw.
+`<base>` is the first candidate that can be made and is ours; a client looks into all of them, because it may not see
+the environment that the service saw.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def check_private(path: str, uid: int | None = None) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise PlaceError(f"{path} is not a directory (a symlink is refused); remove it, or set MODCTL_STATE_DIR")
     if found.st_uid != uid:
-        raise PlaceError(f"{path} belongs to uid {found.st_uid}, not to uid {uid}; set MODCTL_STATE_DIR to one of yours")
+        raise PlaceError(
+            f"{path} belongs to uid {found.st_uid}, not to uid {uid}; set MODCTL_STATE_DIR to one of yours"
+        )
     if found.st_mode & 0o077:
         raise PlaceError(f"{path} is open to other users; run: chmod 0700 {path}")
 

@@ -42,7 +42,18 @@ class Loaded:
         kept: the file's bytes as they were loaded, compressed, of the program's own modules.
     """
 
-    __slots__ = ("_ref", "digest", "import_ms", "import_self_ms", "kept", "patched", "proven", "source", "stat", "state")
+    __slots__ = (
+        "_ref",
+        "digest",
+        "import_ms",
+        "import_self_ms",
+        "kept",
+        "patched",
+        "proven",
+        "source",
+        "stat",
+        "state",
+    )
 
     def __init__(self, candidate: object) -> None:
         self._ref = reference_to(candidate)

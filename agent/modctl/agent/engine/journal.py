@@ -21,7 +21,7 @@ class Patch(Protocol):
     """Takes changes of live objects back; see live/journal.py."""
 
     def undo(self) -> tuple[float, list[str], Patch]:
-        """Does it; returns the pause in seconds, what stays because the program changed it, and what takes the undo back."""
+        """Does it; returns the pause in s, what stays because the program changed it, and what takes the undo back."""
 
 
 class Revision:

@@ -55,6 +55,17 @@ def undo(revision: int, options: ChangeOptions) -> Request:
     )
 
 
+def confirm(revision: int, reason: str) -> Request:
+    """Lets a change stand that takes itself back unless it is confirmed; 0 is every one that waits."""
+
+    def read(body: bytes) -> Answer:
+        message = service_pb.ConfirmChangesResponse.FromString(body)
+        return answer_of(message, lambda: convert.change(message.result))
+
+    request = service_pb.ConfirmChangesRequest(revision=revision, reason=reason)
+    return make(f"{MODULE_SERVICE}ConfirmChanges", request, read, changes=True)
+
+
 def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
     """A change set. Where all of it is one verb, that verb's own call is used: roles are given verb by verb.
 
@@ -103,7 +114,16 @@ def options_of(options: ChangeOptions) -> change_pb2.ChangeOptions:
         timeout_s=options.execution_timeout_s,
         override_protected=list(options.override_protected),
         signatures=[change_pb2.Signature(**one._asdict()) for one in options.signatures],
+        confirm_within_s=options.confirm_within_s,
+        ttl_s=options.ttl_s,
+        shield_wait_s=options.shield_wait_s,
+        not_transactional=options.not_transactional,
+        wait_drained_s=options.wait_drained_s,
     )
+    if options.services != "refuse":
+        message.services = change_pb2.LiveServices.Value(  # type: ignore[assignment]  # the stub wants the enum's type
+            f"LIVE_SERVICES_{options.services.upper()}"
+        )
     if options.expect_revision is not None:
         message.expect_revision = options.expect_revision
     return message

@@ -135,6 +135,12 @@ class ChangeVerbs(ABC):
         filled_in = options_of(options, keywords)
         return await self._change(lambda filled: change_requests.undo(revision, filled), filled_in)
 
+    async def confirm(self, revision: int = 0, *, reason: str = "") -> FleetResult[ChangeResult]:
+        """Lets a change stand that takes itself back unless it is confirmed; 0 is every one that waits."""
+        from modctl.client import change_requests
+
+        return await self._change(lambda _: change_requests.confirm(revision, reason), None)
+
     async def freeze(self, reason: str = "") -> FleetResult[Process]:
         """Makes the processes refuse every change."""
         from modctl.client import change_requests

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reload": ("modctl.client.commands.reload", "reload_command", "Let the running program use new code."),
     "apply": ("modctl.client.commands.apply", "apply_command", "Do a file of changes as one."),
     "undo": ("modctl.client.commands.undo", "undo_command", "Take a revision back."),
+    "confirm": ("modctl.client.commands.confirm", "confirm_command", "Let a change stand that waits for it."),
     "history": ("modctl.client.commands.history", "history_command", "Show what was changed, by whom, and why."),
     "watch": ("modctl.client.commands.watch", "watch_command", "Follow changes as they happen."),
     "drift": ("modctl.client.commands.drift", "drift_command", "Show which processes run which version."),

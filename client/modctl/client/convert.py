@@ -102,6 +102,9 @@ def detail(message: module_service_pb2.GetModuleResponse) -> facts.ModuleDetail:
             facts.AttributeValue(each.name, each.type, each.value, each.truncated, each.error)
             for each in message.attributes
         ),
+        locks=tuple(
+            facts.Lock(each.kind, each.what, each.thread, each.task, each.held_s, each.place) for each in message.locks
+        ),
     )
 
 
@@ -162,6 +165,9 @@ def change(message: change_pb2.ChangeResult) -> facts.ChangeResult:
         message=message.message,
         side_effects=tuple(message.side_effects),
         request_id=message.request_id,
+        confirm_by_unix_s=message.confirm_by_unix_s,
+        shield_wait_ms=message.shield_wait_ms,
+        old_code=tuple(message.old_code),
     )
 
 
@@ -178,4 +184,5 @@ def revision(message: change_pb2.Revision) -> facts.Revision:
         undone_by=message.undone_by,
         expires_at_unix_s=message.expires_at_unix_s if message.HasField("expires_at_unix_s") else None,
         request_id=message.request_id,
+        confirm_by_unix_s=message.confirm_by_unix_s if message.HasField("confirm_by_unix_s") else None,
     )

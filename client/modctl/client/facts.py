@@ -93,6 +93,18 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Lock:
+    """What a change would have to wait for: SHIELD, a unit of work under way, or IMPORT, an import in flight."""
+
+    kind: str
+    what: str
+    thread: str
+    task: str
+    held_s: float
+    place: str
+
+
+@dataclass(frozen=True)
 class AttributeValue:
     """The value of one attribute, described within bounds."""
 
@@ -173,6 +185,9 @@ class ChangeResult:
     message: str
     side_effects: tuple[str, ...]
     request_id: str
+    confirm_by_unix_s: float = 0.0
+    shield_wait_ms: float = 0.0
+    old_code: tuple[str, ...] = ()
 
     @property
     def why(self) -> str:
@@ -201,6 +216,7 @@ class Revision:
     undone_by: int
     expires_at_unix_s: float | None
     request_id: str
+    confirm_by_unix_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +232,7 @@ class ModuleDetail:
     source: str | None
     source_error: str
     attributes: tuple[AttributeValue, ...]
+    locks: tuple[Lock, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,13 @@ class AsyncFleet(ChangeVerbs):
         return await self._read(requests.LIST_MODULES, body, lambda: ListGatherer(store))
 
     async def get(
-        self, name: str, *, with_source: bool = False, attributes: Sequence[str] = (), deep: bool = False
+        self,
+        name: str,
+        *,
+        with_source: bool = False,
+        attributes: Sequence[str] = (),
+        deep: bool = False,
+        with_locks: bool = False,
     ) -> FleetResult[ModuleDetail]:
         """Everything about one entry. Nothing is imported.
 
@@ -194,8 +200,9 @@ class AsyncFleet(ChangeVerbs):
             with_source: send the source that is really running.
             attributes: whose values to send.
             deep: look for holders of old objects through the whole heap; bounded, slow.
+            with_locks: say what a change of the process would have to wait for.
         """
-        request = requests.get_module(name, with_source, attributes, deep)
+        request = requests.get_module(name, with_source, attributes, deep, with_locks)
         return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
 
     async def history(self, *, limit: int = 0) -> FleetResult[tuple[Revision, ...]]:
@@ -278,7 +285,7 @@ class AsyncFleet(ChangeVerbs):
         survey = await self.survey(filled.dry_run)
         if self.before_change is not None:
             self.before_change(survey)
-        timeout_s = filled.execution_timeout_s + dispatch.CHANGE_MARGIN_S
+        timeout_s = filled.execution_timeout_s + filled.shield_wait_s + filled.wait_drained_s + dispatch.CHANGE_MARGIN_S
         compare = self.settings.process == "all"
 
         async def ask(target: Target) -> Rows:

@@ -105,6 +105,8 @@ class Reimport:
 
 
 Operation = Import | Inject | Evict | Reimport
+#: What may become of live services that would be made again.
+SERVICES = ("refuse", "keep", "rerun")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,15 @@ class ChangeOptions:
         override_protected: protected names that this one request may touch all the same.
         request_id: makes a repeated request harmless; made where it is empty.
         signatures: of the sources that are sent: modctl.client.signing reads them from files.
+        confirm_within_s: take the whole change back by itself unless it is confirmed within so many seconds.
+        ttl_s: take the whole change back by itself after so many seconds; 0 never.
+        shield_wait_s: bound on the wait for shielded units of work, in seconds; 0 is the agent's default.
+        not_transactional: changed statements may call into live objects of which nothing can be put back.
+        services: what becomes of live services that would be made again: "refuse", "keep" or "rerun".
+        wait_drained_s: wait so many seconds at most until nothing runs old code; 0 does not look.
+
+    Raises:
+        UsageError: services is none of these.
     """
 
     dry_run: bool = False
@@ -128,6 +139,16 @@ class ChangeOptions:
     override_protected: tuple[str, ...] = ()
     request_id: str = ""
     signatures: tuple[Signature, ...] = ()
+    confirm_within_s: float = 0.0
+    ttl_s: float = 0.0
+    shield_wait_s: float = 0.0
+    not_transactional: bool = False
+    services: str = "refuse"
+    wait_drained_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.services not in SERVICES:
+            raise UsageError(f"services={self.services!r} is not known; it is one of {', '.join(SERVICES)}")
 
 
 class ChangeKeywords(TypedDict, total=False):
@@ -140,6 +161,11 @@ class ChangeKeywords(TypedDict, total=False):
     override_protected: tuple[str, ...]
     request_id: str
     signatures: tuple[Signature, ...]
+    confirm_within_s: float
+    shield_wait_s: float
+    not_transactional: bool
+    services: str
+    wait_drained_s: float
 
 
 def options_of(options: ChangeOptions | None, keywords: ChangeKeywords) -> ChangeOptions | None:

@@ -204,6 +204,27 @@ _CHANGING = [
     flag("--reason", metavar="TEXT", section="Running", help="Why, for the history."),
     flag("--yes", "-y", is_flag=True, section="Running", help="Do not ask before changing several processes."),
 ]
+_ENDING = [
+    flag("--ttl", type=Duration(), section="Running", help="Take it back by itself after so long: 10m."),
+    flag(
+        "--confirm-within",
+        type=Duration(),
+        section="Running",
+        help="Take it back by itself unless `modctl confirm` comes in time: 60s.",
+    ),
+    flag(
+        "--shield-wait",
+        type=Duration(),
+        section="Running",
+        help="How long to wait for shielded units of work.  [default: 2s]",
+    ),
+    flag(
+        "--wait-drained",
+        type=Duration(),
+        section="Running",
+        help="Afterwards, wait so long until nothing runs old code, and say what still does.",
+    ),
+]
 _OVERRIDE = [
     flag(
         "--override",
@@ -261,7 +282,7 @@ _SECURITY = [
 #: For commands that read.
 reading = _all([*_TARGETING, *_RUNNING, *_OUTPUT, *_SECURITY])
 #: For commands that change modules.
-changing = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING, *_OVERRIDE, *_SIGNATURE, *_OUTPUT, *_SECURITY])
+changing = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING, *_ENDING, *_OVERRIDE, *_SIGNATURE, *_OUTPUT, *_SECURITY])
 #: For commands that change whether a process may be changed.
 gating = _all([*_TARGETING, *_ALL, *_RUNNING, *_CHANGING[1:], *_OUTPUT, *_SECURITY])
 #: For commands on what was begun before: it knows its targets.

@@ -108,7 +108,9 @@ def _value(names: Sequence[str], prefix: str, what: str, text: str) -> str:
     return prefix + text.upper()
 
 
-def get_module(name: str, with_source: bool, attributes: Sequence[str], deep: bool) -> Request:
+def get_module(
+    name: str, with_source: bool, attributes: Sequence[str], deep: bool, with_locks: bool = False
+) -> Request:
     """Everything about one entry."""
     from modctl.client import convert
 
@@ -116,7 +118,9 @@ def get_module(name: str, with_source: bool, attributes: Sequence[str], deep: bo
         message = service_pb.GetModuleResponse.FromString(body)
         return answer_of(message, lambda: convert.detail(message))
 
-    message = service_pb.GetModuleRequest(name=name, with_source=with_source, attributes=list(attributes), deep=deep)
+    message = service_pb.GetModuleRequest(
+        name=name, with_source=with_source, attributes=list(attributes), deep=deep, with_locks=with_locks
+    )
     return make(f"{MODULE_SERVICE}GetModule", message, read, changes=False)
 
 

@@ -73,6 +73,12 @@ class Session:
             reason=flags.get("reason") or "",
             override_protected=tuple(flags.get("override") or ()),
             signatures=self._signatures(),
+            confirm_within_s=flags.get("confirm_within") or 0.0,
+            ttl_s=flags.get("ttl") or 0.0,
+            shield_wait_s=flags.get("shield_wait") or 0.0,
+            not_transactional=flags.get("not_transactional", False),
+            services=flags.get("services") or "refuse",
+            wait_drained_s=flags.get("wait_drained") or 0.0,
         )
 
     def run(self, work: Callable[[AsyncFleet], Coroutine[Any, Any, int]]) -> int:

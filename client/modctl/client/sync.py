@@ -159,6 +159,7 @@ class Fleet(_Facade):
     reload = _whole(AsyncFleet.reload)
     apply = _whole(AsyncFleet.apply)
     undo = _whole(AsyncFleet.undo)
+    confirm = _whole(AsyncFleet.confirm)
     freeze = _whole(AsyncFleet.freeze)
     thaw = _whole(AsyncFleet.thaw)
 
@@ -238,6 +239,7 @@ class Client(_Facade):
     reload = _single(AsyncFleet.reload)
     apply = _single(AsyncFleet.apply)
     undo = _single(AsyncFleet.undo)
+    confirm = _single(AsyncFleet.confirm)
     freeze = _single(AsyncFleet.freeze)
     thaw = _single(AsyncFleet.thaw)
 

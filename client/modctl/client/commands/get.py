@@ -14,8 +14,9 @@ from modctl.client.session import Session
 @flag("--source", is_flag=True, help="Print the source that is really running, and nothing else.")
 @flag("--attr", multiple=True, metavar="NAME", help="The value of this attribute. Repeats.")
 @flag("--deep", is_flag=True, help="Look through the whole heap for holders of old objects: slow.")
+@flag("--locks", is_flag=True, help="What a change of the process would have to wait for: shielded work, imports.")
 @reading
-def get_command(name: str, source: bool, attr: tuple[str, ...], deep: bool, **flags: Any) -> int:
+def get_command(name: str, source: bool, attr: tuple[str, ...], deep: bool, locks: bool, **flags: Any) -> int:
     """Show everything about one entry of sys.modules: origin, users, what it offers, what was done to it.
 
     Nothing is imported.
@@ -27,6 +28,6 @@ def get_command(name: str, source: bool, attr: tuple[str, ...], deep: bool, **fl
     as_text = source and session.output.format in ("table", "wide")
     return session.read(
         MODULE_DETAIL,
-        lambda fleet: fleet.get(name, with_source=source, attributes=attr, deep=deep),
+        lambda fleet: fleet.get(name, with_source=source, attributes=attr, deep=deep, with_locks=locks),
         show_sources if as_text else None,
     )

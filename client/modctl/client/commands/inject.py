@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import click
-from modctl.client.options import Duration, changing, command, flag
+from modctl.client.options import changing, command, flag
 from modctl.client.session import Session
 
 
@@ -19,7 +19,6 @@ from modctl.client.session import Session
 @flag("--alias-of", metavar="NAME", help="The entry of that name, under this name too.")
 @flag("--block", is_flag=True, help="Nothing: importing the name fails.")
 @flag("--replace", is_flag=True, help="Even where an entry of that name is there.")
-@flag("--ttl", type=Duration(), default=None, help="Take it back by itself after so long: 10m.")
 @flag("--base-digest", default="", metavar="DIGEST", help="Only where this is what is loaded now.")
 @changing
 def inject_command(

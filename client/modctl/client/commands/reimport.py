@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from modctl.client.options import Duration, changing, command, flag
+from modctl.client.options import changing, command, flag
 from modctl.client.session import Session
 
 
@@ -20,7 +20,6 @@ from modctl.client.session import Session
 )
 @flag("--recursive", "-r", is_flag=True, help="Their loaded submodules too.")
 @flag("--base-digest", default="", metavar="DIGEST", help="Only where this is what is loaded now.")
-@flag("--ttl", type=Duration(), default=None, help="Take it back by itself after so long.")
 @changing
 def reimport_command(
     names: tuple[str, ...], mode: str, recursive: bool, base_digest: str, ttl: float | None, **flags: Any

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="[NAME|GLOB]...")
 @flag("--from", "folder", type=click.Path(exists=True, file_okay=False), help="Send the sources of this tree along.")
 @flag("--changed", is_flag=True, help="Every module whose file is not what is loaded.")
+@flag(
+    "--not-transactional",
+    is_flag=True,
+    help="Changed statements may call into live objects of which nothing can be put back if the change fails.",
+)
+@flag(
+    "--services",
+    type=click.Choice(["refuse", "keep", "rerun"]),
+    default="refuse",
+    show_default=True,
+    help="What becomes of live objects that own threads, sockets or locks and would be made again.",
+)
 @changing
 def reload_command(names: tuple[str, ...], folder: str | None, changed: bool, **flags: Any) -> int:
     """Let the running program use new code: who holds a function, class or instance has the new version afterwards.

@@ -78,6 +78,7 @@ def _key(row: Row[ModuleDetail]) -> Hashable:
         tuple((each.number, each.identity, each.reason, each.undone_by) for each in value.history),
         value.source,
         value.attributes,
+        value.locks,
     )
 
 
@@ -116,6 +117,12 @@ def card(detail: ModuleDetail, output: Output) -> str:
         f"  {stale} {printable(f'{holder.holder} holds the old {holder.name}')}\n"
         for holder in (detail.holders if output.verbose else detail.holders[:FEW])
     ]
+    for lock in detail.locks:
+        who = f" by {f'task {lock.task}' if lock.task else f'thread {lock.thread}'}" if lock.thread else ""
+        since = f" for {lock.held_s:.1f} s" if lock.kind == "SHIELD" else ""
+        place = f" at {lock.place}" if lock.place else ""
+        text = f"{lock.kind.lower()} {lock.what}".rstrip() + who + since + place
+        lines.append(f"  {output.style('held'.ljust(11), 'yellow')} {printable(text)}\n")
     for value in detail.attributes:
         text = (value.error and f"not to be had: {value.error}") or value.value + ("…" if value.truncated else "")
         of = f"  {output.style(printable(value.type), 'dim')}" if value.type else ""

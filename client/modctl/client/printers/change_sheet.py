@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modctl.client.facts import ChangeResult
 from modctl.client.printers.columns import Column
-from modctl.client.printers.sheets import Sheet, milliseconds, short_digest
+from modctl.client.printers.sheets import Sheet, clock, milliseconds, short_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -56,6 +56,7 @@ def change_sheet(wide: bool, brief: bool) -> Sheet:
             value.message,
             value.undoable,
             tuple(value.side_effects),
+            value.old_code,
             tuple(map(_change_key, value.modules)),
         )
 
@@ -67,6 +68,8 @@ def change_sheet(wide: bool, brief: bool) -> Sheet:
             span = f"{revisions[0]}" if len(revisions) == 1 else f"{revisions[0]}…{revisions[-1]}"
             parts.append(f"revision {span}")
             parts += [] if all(value.undoable for value in values) else ["cannot be undone"]
+        confirm_by_s = min((value.confirm_by_unix_s for value in values if value.confirm_by_unix_s), default=0.0)
+        parts += [f"confirm by {clock(confirm_by_s)[11:]}"] if confirm_by_s else []
         slowest_ms = max(value.duration_ms for value in values)
         parts.append(f"{milliseconds(slowest_ms)} ms")
         return "  ".join(parts)
@@ -151,4 +154,5 @@ def _change_notes(row: Row[Any], verbose: bool, brief: bool) -> list[str]:
             hidden = 0 if verbose else max(0, len(trace) - 12)
             lines += [f"(the first {hidden} lines: -v)"] if hidden else []
             lines += trace[hidden:]
-    return lines + [f"side effect: {effect}" for effect in value.side_effects]
+    lines += [f"side effect: {effect}" for effect in value.side_effects]
+    return lines + [f"still runs old code: {each}" for each in value.old_code]

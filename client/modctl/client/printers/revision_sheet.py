@@ -34,12 +34,17 @@ def revision_sheet(wide: bool) -> Sheet:
         text = ", ".join(f"{each.action.lower()} {each.name}" for each in shown)
         return text + (f" and {len(revision.modules) - len(shown)} more" if len(revision.modules) > len(shown) else "")
 
+    def when(unix_s: float) -> str:
+        text = clock(unix_s)
+        return text[11:] if text[:10] == clock(time.time())[:10] else text
+
     def state(revision: Revision) -> str:
         if revision.undone_by:
             return f"undone by {revision.undone_by}"
+        if revision.confirm_by_unix_s is not None:
+            return f"confirm by {when(revision.confirm_by_unix_s)}"
         if revision.expires_at_unix_s is not None:
-            until = clock(revision.expires_at_unix_s)
-            return f"until {until[11:] if until[:10] == clock(time.time())[:10] else until}"
+            return f"until {when(revision.expires_at_unix_s)}"
         return "" if revision.undoable else "not undoable"
 
     def rows(row: Row[Any]) -> list[Cells]:

@@ -56,6 +56,8 @@ def detail(value: ModuleDetail) -> dict[str, Any]:
         shape["source_error"] = value.source_error
     if value.attributes:
         shape["attributes"] = [_plain(each) for each in value.attributes]
+    if value.locks:
+        shape["locks"] = [_plain(each) for each in value.locks]
     return shape
 
 
@@ -73,6 +75,12 @@ def change(value: ChangeResult) -> dict[str, Any]:
         shape["message"] = value.message
     if value.side_effects:
         shape["side_effects"] = list(value.side_effects)
+    if value.shield_wait_ms:
+        shape["shield_wait_ms"] = round(value.shield_wait_ms, 3)
+    if value.confirm_by_unix_s:
+        shape["confirm_by"] = timestamp(value.confirm_by_unix_s)
+    if value.old_code:
+        shape["old_code"] = list(value.old_code)
     return shape
 
 
@@ -121,6 +129,8 @@ def revision(value: Revision) -> dict[str, Any]:
     }
     if value.expires_at_unix_s is not None:
         shape["expires_at"] = timestamp(value.expires_at_unix_s)
+    if value.confirm_by_unix_s is not None:
+        shape["confirm_by"] = timestamp(value.confirm_by_unix_s)
     return shape
 
 

@@ -74,7 +74,7 @@ def test_work_that_does_not_end_refuses_the_change_and_is_named(world: World) ->
         assert result["outcome"] == "OUTCOME_REFUSED", result
         refusal = result["modules"][0]["refusal"]
         assert refusal["reason"] == "SHIELDED"
-        assert "web-7" in refusal["hint"] and "GET /slow" in refusal["hint"] and "threading.py" in refusal["hint"], refusal
+        assert all(part in refusal["hint"] for part in ("web-7", "GET /slow", "threading.py")), refusal
         assert app.one() == 1 and engine.revision == 0
         release.set()
         worker.join()

@@ -106,6 +106,7 @@ class ModuleService:
                 "with_source": request.with_source,
                 "attributes": list(request.attributes),
                 "deep": request.deep,
+                "with_locks": request.with_locks,
             }
         )
 

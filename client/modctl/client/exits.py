@@ -32,7 +32,8 @@ def of_result(result: FleetResult[Any]) -> int:
     failed = {row.outcome for row in result.failed}
     if not failed:
         return OK
-    if any(row.error is not None and row.error.reason == "DEADLINE" for row in result.failed):
+    # A process that did not answer its gateway in time is another thing: the command itself was not cut off.
+    if any(row.error is not None and row.error.reason == "DEADLINE" and not row.process for row in result.failed):
         return DEADLINE
     if not result.ok and len(failed) == 1:
         return {"UNREACHABLE": NONE_REACHABLE, "DENIED": DENIED, "TIMED_OUT": DEADLINE}.get(failed.pop(), SOME_FAILED)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from .statements import ANNOTATION, ASSIGN, AUGMENT, CLASS, COMPOUND, DEF, DOC, Statement
@@ -47,7 +48,7 @@ class Comparison:
         """Whether anything of the body has to be executed or removed."""
         return bool(self.gone or self.displaced or self.rebuilt or {CHANGED, NEW} & set(self.statuses))
 
-    @property
+    @cached_property
     def removed(self) -> frozenset[str]:
         """Names that the old version bound for good and the new one does not."""
         return frozenset(bound(self.old)) - frozenset(bound(self.new))

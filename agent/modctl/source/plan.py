@@ -26,7 +26,7 @@ from .codes import (
 )
 from .comparison import CHANGED, CODE, NEW, SAME, Comparison, bound, compare, providers
 from .names import Import
-from .statements import ASSIGN, CLASS, Statement, statements_of
+from .statements import ASSIGN, CLASS, Statement, statements_of, text_of
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -49,23 +49,34 @@ class Text:
     code: CodeType
 
 
-def read_text(source: str, filename: str, optimize: int = -1) -> Text:
+def read_text(source: str, filename: str, optimize: int = -1, like: Text | None = None) -> Text:
     """Reads a source.
+
+    Args:
+        source: the text.
+        filename: what its code shall carry.
+        optimize: as of compile().
+        like: another version: statements whose lines are the same are not read again.
 
     Raises:
         SyntaxError: it is no Python. ValueError: it holds NUL bytes.
     """
     tree = ast.parse(source, filename)
-    lazy = any(
+    lazy = _annotations_are_lazy(tree)
+    known: dict[str, Statement] = {}
+    if like is not None and _annotations_are_lazy(like.tree) == lazy:
+        old_lines = like.source.split("\n")
+        known = {
+            text_of(node, old_lines): statement for node, statement in zip(like.tree.body, like.statements, strict=True)
+        }
+    statements = statements_of(tree.body, lazy_annotations=lazy, lines=source.split("\n"), known=known)
+    return Text(source, filename, tree, statements, compile_module(tree, filename, optimize))
+
+
+def _annotations_are_lazy(tree: ast.Module) -> bool:
+    return any(
         isinstance(n, ast.ImportFrom) and n.module == "__future__" and any(a.name == "annotations" for a in n.names)
         for n in tree.body
-    )
-    return Text(
-        source,
-        filename,
-        tree,
-        statements_of(tree.body, lazy_annotations=lazy),
-        compile_module(tree, filename, optimize),
     )
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 from dataclasses import astuple, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .fingerprints import fingerprint, mask
 from .names import Chain, Import, chain_of, names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Kinds. DEF and CLASS carry a name of their own; COMPOUND is if/for/while/with/try/match.
 DEF, CLASS, IMPORT, ASSIGN, AUGMENT, ANNOTATION, DELETE, EXPRESSION, COMPOUND, DOC, MAIN = (
@@ -105,13 +108,43 @@ def _statement(fields: Any) -> Statement:
     )
 
 
-def statements_of(body: list[ast.stmt], *, lazy_annotations: bool, has_doc: bool = True) -> tuple[Statement, ...]:
-    """The statements of a module's or class's body, in order."""
+def statements_of(
+    body: list[ast.stmt],
+    *,
+    lazy_annotations: bool,
+    lines: list[str] | None = None,
+    known: Mapping[str, Statement] | None = None,
+) -> tuple[Statement, ...]:
+    """The statements of a module's or class's body, in order.
+
+    Args:
+        body: the nodes.
+        lazy_annotations: whether annotations are not evaluated.
+        lines: the source's lines, with `known`.
+        known: statements of another version by their text: one of the same text need not be read again.
+    """
     found: list[Statement] = []
     for index, node in enumerate(body):
-        is_doc = has_doc and index == 0 and isinstance(node, ast.Expr) and _is_text(node.value)
-        found.append(_read(index, node, lazy_annotations, is_doc))
+        is_doc = index == 0 and isinstance(node, ast.Expr) and _is_text(node.value)
+        same = known.get(text_of(node, lines)) if known and lines is not None and not is_doc else None
+        if same is not None and same.kind != DOC:
+            first, last = lines_of(node)
+            found.append(replace(same, index=index, first_line=first, last_line=last))
+        else:
+            found.append(_read(index, node, lazy_annotations, is_doc))
     return tuple(found)
+
+
+def lines_of(node: ast.stmt) -> tuple[int, int]:
+    """First and last line of a statement, decorators included; from 1."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)]), node.end_lineno or node.lineno
+
+
+def text_of(node: ast.stmt, lines: list[str]) -> str:
+    """The lines that a statement stands on: what stands beside it on them is part of it, which makes it another one."""
+    first, last = lines_of(node)
+    return "\n".join(lines[first - 1 : last]) + f"\0{node.col_offset}"
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -130,8 +163,8 @@ def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> S
         index=index,
         kind=DOC if is_doc else _kind(node),
         label="__doc__" if is_doc else _label(node, names.writes),
-        first_line=min([node.lineno, *(decorator.lineno for decorator in decorators)]),
-        last_line=node.end_lineno or node.lineno,
+        first_line=lines_of(node)[0],
+        last_line=lines_of(node)[1],
         text=fingerprint(node),
         mask=mask(node),
         reads=tuple(sorted(names.reads)),

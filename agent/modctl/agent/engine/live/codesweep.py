@@ -105,15 +105,18 @@ class LiveCodes:
         live: dict[int, CodeType] = {}
         for function in self.functions.values():
             holders[id(function.__code__)] = holders.get(id(function.__code__), 0) + 1
-            live[id(function.__code__)] = function.__code__
+            if _key(function.__code__) in self._pairs:
+                live[id(function.__code__)] = function.__code__
         pairs = [pair for found in self._pairs.values() for pair in found]
         top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
-        if top - {_key(code) for code in live.values()}:
+        if not top <= {_key(code) for code in live.values()}:
             return True  # a function of the module is somewhere where the walk does not come
         parents = _parents([*live.values(), self.staged.plan.old.code])
         for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
             holders[identity] = holders.get(identity, 0) + 1
-        concerned = {id(inner): inner for code in live.values() for _, inner in children(code)}
+        concerned = {
+            id(inner): inner for code in live.values() for _, inner in children(code) if _key(inner) in self._pairs
+        }
         del pairs
         for identity, inner in concerned.items():
             if identity not in live and inner.co_flags & _CO_OPTIMIZED and inner.co_name not in _AT_ONCE:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from modctl.source.names import Chain
     from modctl.source.statements import Statement
 
+#: A module's own list of names that keep their live value.
+KEEP = "__modctl_keep__"
 #: Types whose methods leave nothing behind that would matter, module-qualified.
 HARMLESS = frozenset({
     "logging.Logger", "logging.RootLogger", "re.Pattern", "typing.TypeVar", "typing.ParamSpec", "typing.NewType",
@@ -77,6 +79,8 @@ def check_statement(runner: Runner, staged: StagedModule, statement: Statement, 
     Raises:
         RefusedError: it changed and would call into a live opaque object.
     """
+    if changed and _is_to_be_kept(runner, staged, statement):
+        return False
     problem = _opaque_call(runner, staged, statement) or _foreign_store(runner, staged, statement)
     if problem is not None and not runner.policy.not_transactional:
         if changed:
@@ -89,6 +93,21 @@ def check_statement(runner: Runner, staged: StagedModule, statement: Statement, 
         runner.merger.kept.append((f"{staged.name}:{statement.first_line}", f"{problem}; it is not run again"))
         return False
     return changed or _service_may_be_made_again(runner, staged, statement)
+
+
+def _is_to_be_kept(runner: Runner, staged: StagedModule, statement: Statement) -> bool:
+    """Whether the module says `__modctl_keep__ = (…)` of all that a statement binds, and has it."""
+    if not statement.writes or KEEP in statement.writes:
+        return False
+    named: set[object] = set()
+    for namespace in (staged.home, staged.namespace):
+        listed = namespace.get(KEEP)
+        if type(listed) in (tuple, list, set, frozenset):
+            named.update(each for each in listed if type(each) is str)
+    if not all(name in named and name in staged.home for name in statement.writes):
+        return False
+    runner.merger.kept += [(f"{staged.name}.{name}", f"{KEEP} names it") for name in statement.writes]
+    return True
 
 
 def _opaque_call(runner: Runner, staged: StagedModule, statement: Statement) -> str | None:

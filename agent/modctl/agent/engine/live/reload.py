@@ -55,7 +55,7 @@ class Reloader:
             if commit.is_initializing(module):
                 raise RefusedError(name, "IN_FLIGHT", "its first import still runs", "Try again")
             old = self.baselines.of(name, module)
-            new = old if old.source == source else read_text(source, old.filename)
+            new = old if old.source == source else read_text(source, old.filename, like=old)
             plans[name] = plan_module(name, old, new, package="__path__" in module.__dict__)
         if dependents and any(plan.comparison.runs or "other" in plan.behaviours.values() for plan in plans.values()):
             add_dependents(plans, self.baselines, notes)

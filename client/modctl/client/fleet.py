@@ -20,13 +20,17 @@ from modctl.client.targets import Target, parse_targets
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
+    from typing import TypeVar
 
     from modctl.client.credentials import TLS, Token
     from modctl.client.facts import ModuleDetail, ModuleEvent, Process, Revision
     from modctl.client.operations import ChangeOptions
     from modctl.client.ports import Gatherer, Observer
     from modctl.client.requests import Request
+    from modctl.client.rollout import RolloutSpec, RolloutState
     from modctl.client.settings import Selection
+
+    StreamedT = TypeVar("StreamedT")
 
     # In the class below `list` is a verb.
     Rows = list[Row[Any]]
@@ -58,6 +62,8 @@ class AsyncFleet(ChangeVerbs):
         self.before_change: Callable[[Survey], None] | None = None
         #: Told of progress.
         self.observer: Observer | None = None
+        #: Hears the rows of each target as it answers; see stream().
+        self.on_rows: Callable[[Sequence[Row[Any]]], None] | None = None
         #: Once set, no further target is asked.
         self.stop = asyncio.Event()
         self._named = tuple(targets)
@@ -214,7 +220,7 @@ class AsyncFleet(ChangeVerbs):
         """The processes behind the targets, and who the caller is to each."""
 
         async def ask(target: Target) -> Rows:
-            return await self._processes(target, with_identity=True)
+            return self._heard(await self._processes(target, with_identity=True))
 
         return await self._fan_out(ask, changes=False)
 
@@ -247,7 +253,38 @@ class AsyncFleet(ChangeVerbs):
             processes = {target: each[:1] for target, each in processes.items()}
         return Survey(processes, result.failed, dry_run)
 
+    def stream(
+        self, call: Callable[[AsyncFleet], Awaitable[FleetResult[StreamedT]]]
+    ) -> AsyncIterator[Row[StreamedT]]:
+        """The rows of one call as they come: `async for row in fleet.stream(lambda fleet: fleet.list("billing.*"))`.
+
+        Args:
+            call: any verb of the fleet that it is given.
+        """
+        from modctl.client.streaming import rows_as_they_come
+
+        return rows_as_they_come(self, call)
+
+    async def roll_out(
+        self, operations: Sequence[Operation], spec: RolloutSpec | None = None, *, options: ChangeOptions | None = None
+    ) -> RolloutState:
+        """Brings a change set to the fleet in waves; returns where that ended. See modctl.client.rollout.
+
+        Args:
+            operations: what.
+            spec: how; the default is one canary, then everybody, and undo at the first failure.
+            options: protected names that the change may touch, and signatures of its sources.
+        """
+        from modctl.client.rollout import roll_out
+
+        return await roll_out(self, operations, spec, options=options)
+
     # Below: how
+
+    def _heard(self, rows: Rows) -> Rows:
+        if self.on_rows is not None:
+            self.on_rows(rows)
+        return rows
 
     async def _read(self, method: str, body: bytes, make: Callable[[], Gatherer]) -> FleetResult[Any]:
         timeout_s = self.settings.timeout_s
@@ -263,7 +300,7 @@ class AsyncFleet(ChangeVerbs):
                 False,
                 self.dialer.failure,
             )
-            return await call.run(make)
+            return self._heard(await call.run(make))
 
         return await self._fan_out(ask, changes=False)
 
@@ -303,7 +340,9 @@ class AsyncFleet(ChangeVerbs):
                 frozenset(process.id for process in survey.processes[target.label]) if compare else frozenset(),
             )
             rows = await call.run(lambda: dispatch.OneAnswerEach(request))
-            return dispatch.name_the_silent(rows, target, survey.processes[target.label]) if compare else rows
+            if compare:
+                rows = dispatch.name_the_silent(rows, target, survey.processes[target.label])
+            return self._heard(rows)
 
         return await self._fan_out(ask, changes=not filled.dry_run)
 

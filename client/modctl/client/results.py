@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
@@ -145,6 +145,18 @@ class FleetResult(Generic[ValueT]):
 
     def __repr__(self) -> str:
         return f"<FleetResult targets={self.targets} ok={len(self.ok)} failed={len(self.failed)}>"
+
+    def fold(self, key: Callable[[Row[ValueT]], Hashable]) -> dict[Hashable, FleetResult[ValueT]]:
+        """Rows with the same key together, the largest group first: who answered the same.
+
+        Args:
+            key: of a row; leave out of it what always differs, as pids and times.
+        """
+        groups: dict[Hashable, list[Row[ValueT]]] = {}
+        for row in self.rows:
+            groups.setdefault(key(row), []).append(row)
+        ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+        return {each: FleetResult(rows, len({row.target for row in rows})) for each, rows in ordered}
 
     def only(self, keep: Callable[[Row[ValueT]], bool]) -> FleetResult[ValueT]:
         """The same with fewer rows."""

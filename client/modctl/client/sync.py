@@ -14,7 +14,7 @@ from modctl.client.errors import NoTargetError, ProcessFailedError, UsageError
 from modctl.client.fleet import AsyncFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
     from modctl.client.credentials import TLS, Token
@@ -128,6 +128,9 @@ class Fleet(_Facade):
         connect_timeout_s: float = 2.0,
         timeout_s: float = 10.0,
         deadline_s: float | None = None,
+        labels: str = "",
+        discover: Iterable[str] = (),
+        pick: int = 0,
     ) -> Fleet:
         """See AsyncFleet.connect."""
         return cls(
@@ -142,6 +145,9 @@ class Fleet(_Facade):
                 connect_timeout_s=connect_timeout_s,
                 timeout_s=timeout_s,
                 deadline_s=deadline_s,
+                labels=labels,
+                discover=discover,
+                pick=pick,
             )
         )
 
@@ -162,6 +168,27 @@ class Fleet(_Facade):
     confirm = _whole(AsyncFleet.confirm)
     freeze = _whole(AsyncFleet.freeze)
     thaw = _whole(AsyncFleet.thaw)
+
+    roll_out = _whole(AsyncFleet.roll_out)
+
+    def stream(self, call: Callable[[AsyncFleet], Awaitable[FleetResult[Result]]]) -> Iterator[Row[Result]]:
+        """See AsyncFleet.stream; the call is made on the asynchronous fleet inside."""
+        rows = self._core.stream(call)
+
+        async def following() -> Row[Result] | None:
+            try:
+                return await rows.__anext__()
+            except StopAsyncIteration:
+                return None
+
+        async def end() -> None:
+            await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+        try:
+            while (row := self._run(following())) is not None:
+                yield row
+        finally:
+            self._run(end())
 
     def watch(self, *patterns: str, since_revision: int | None = None) -> Iterator[ModuleEvent | Row[Any]]:
         """See AsyncFleet.watch."""

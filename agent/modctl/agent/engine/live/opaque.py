@@ -101,7 +101,7 @@ def _is_to_be_kept(runner: Runner, staged: StagedModule, statement: Statement) -
         return False
     named: set[object] = set()
     for namespace in (staged.home, staged.namespace):
-        listed = namespace.get(KEEP)
+        listed: Any = namespace.get(KEEP)
         if type(listed) in (tuple, list, set, frozenset):
             named.update(each for each in listed if type(each) is str)
     if not all(name in named and name in staged.home for name in statement.writes):

@@ -189,8 +189,8 @@ def audit_lines(data: bytes) -> None:
             stream.write(data)
         log = AuditLog(file, 1 << 20, 1)
         trail = Trail(log, Place("/i", "s", "h", 1))
-        trail.begin({"id": "x"})
-        assert json.loads(trail.newest(1, 1 << 20)[0]) == {"id": "x"}
+        trail.begin({"id": "x", "instance": "/i"})
+        assert json.loads(trail.newest(1, 1 << 20)[0])["id"] == "x"
         log.close()
 
 

@@ -377,6 +377,55 @@ def test_whoever_may_nothing_cannot_push_the_past_out_of_the_log(
     assert trail(instance_dir)[-2]["suppressed"] >= 5
 
 
+def test_a_refusal_of_a_thousand_names_is_a_short_line(
+    api: Stubs, agent: Agents, instance_dir: Path, short_dir: Path
+) -> None:
+    agent(policy=policy(short_dir, '[defaults]\nuser = "viewer"'))
+    refusal(lambda: evict(api, *(f"{'x' * 400}{number}" for number in range(1000))))
+    first, second = trail(instance_dir)
+    assert (len(first["names"]), first["more_names"], second["outcome"]) == (20, 980, "DENIED")
+    assert (instance_dir / "audit.jsonl").stat().st_size < 30_000
+
+
+def test_more_parts_than_a_change_set_may_have_are_refused_before_they_are_looked_at(api: Stubs, agent: Agents) -> None:
+    agent()
+    many = api_.EvictModulesRequest(operations=[Evict(name="a")] * 200_000)
+    began_s = time.monotonic()
+    assert refusal(lambda: list(api.modules.EvictModules(many, timeout=20))).reason == "BAD_REQUEST"
+    assert time.monotonic() - began_s < 5
+    for field in ("override_protected", "signatures"):
+        value = ["a"] * 2000 if field == "override_protected" else [change_pb2.Signature()] * 2000
+        assert refusal(lambda field=field, value=value: evict(api, "a", **{field: value})).reason == "BAD_REQUEST"
+
+
+def test_a_process_that_joins_after_the_decision_is_not_changed(api: Stubs, agent: Agents, short_dir: Path) -> None:
+    """The decision is about those who were there; here the first one's history is what is waited for meanwhile."""
+    place = policy(short_dir, '[[rules]]\ndeny = ["undo"]\nnames = ["pay.*"]')
+    later: list[FakeAgent] = []
+
+    def join(*_: Any) -> Any:
+        if not later:
+            later.append(agent())
+        return last({"revisions": [{"number": 1, "modules": [{"name": "shop"}]}]})
+
+    there = agent(policy=place, handlers={"list_revisions": join})
+    assert len(list(api.modules.Undo(api_.UndoRequest(), metadata=EVERYBODY, timeout=10))) == 1
+    assert len(changes_of(there)) == 1
+    assert later
+    assert changes_of(later[0]) == []
+
+
+def test_who_shares_a_log_reads_its_own_lines_only(api: Stubs, agent: Agents, short_dir: Path) -> None:
+    shared = short_dir / "shared.jsonl"
+    shared.write_text('{"v":1,"event":"attempt","id":"x","instance":"/run/other","names":["secret"]}\n')
+    shared.chmod(0o600)
+    agent(policy=policy(short_dir, f'[audit]\nfile = "{shared}"'))
+    evict(api, "a")
+    answer = api.agents.ListAudit(agent_service_pb2.ListAuditRequest())
+    assert len(answer.records) == 2
+    assert not any("secret" in one for one in answer.records)
+
+
 def test_no_source_value_or_token_is_in_the_log(api: Stubs, agent: Agents, instance_dir: Path) -> None:
     agent()
     list(api.modules.InjectModule(injection(source=b"PASSWORD = 'hunter2'")))

@@ -90,7 +90,10 @@ class Attempt:
         """Writes both lines of what is not let in. Never raises."""
         why = f"{failure.reason}: {failure.message}"
         outcome = records.outcome_of_failure(failure, sent=False)
-        lines = [self._line(suppressed), self._trails.place.outcome(self._id, [], self._spent_ms(), why, outcome)]
+        lines = [
+            records.shortened(self._line(suppressed)),
+            self._trails.place.outcome(self._id, [], self._spent_ms(), why, outcome),
+        ]
         await self._trails.refuse(self._places, lines)
 
     def _line(self, suppressed: int) -> dict[str, Any]:

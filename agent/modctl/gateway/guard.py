@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.gateway import signatures, validation
 from modctl.gateway.attempts import Attempt
 from modctl.gateway.changes import encoded
-from modctl.gateway.errors import CallFailure
+from modctl.gateway.errors import CallFailure, bad_request
 from modctl.gateway.policy import decide, requests, verbs
 from modctl.gateway.policy.decide import Asked, Decision, Request
 from modctl.gateway.policy.model import DEFAULT
@@ -90,6 +90,7 @@ class Guard:
         Raises:
             CallFailure: it is not let in.
         """
+        _check_counts(request)
         asked = requests.asked_by(request)
         for one in asked:
             if one.name:
@@ -286,6 +287,16 @@ def strictest(limits: Iterable[Limits]) -> Limits:
         modules=min(one.modules for one in found),
         concurrent_calls=min(one.concurrent_calls for one in found),
     )
+
+
+def _check_counts(request: Message) -> None:
+    """Refuses what has more parts than a change set may have, before anything goes through them one by one."""
+    options = requests.options_of(request)
+    for holder, fields in ((request, ("operations", "names")), (options, ("override_protected", "signatures"))):
+        for field in fields:
+            count = len(getattr(holder, field, ()))
+            if count > validation.MAX_NAMES:
+                raise bad_request(field, f"{count} at once; {validation.MAX_NAMES} are allowed")
 
 
 def _check_size(limits: Limits, size_bytes: int) -> None:

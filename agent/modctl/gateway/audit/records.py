@@ -43,6 +43,7 @@ WORST_FIRST: Final = (
     "OK",
 )
 MAX_NAMES: Final = 1000
+MAX_REFUSED_NAMES: Final = 20
 MAX_CHARACTERS: Final = 512
 #: Codes after which nobody knows whether a process did what was asked.
 _UNCERTAIN: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "CANCELLED", "UNKNOWN"})
@@ -144,6 +145,17 @@ class Place:
             "at_unix_s": round(now_unix_s, 6),
             "instance": self.instance,
         }
+
+
+def shortened(line: dict[str, Any]) -> dict[str, Any]:
+    """The line of an attempt that is refused: whoever may nothing shall not fill the log with names."""
+    names, digests = line["names"], line["digests"]
+    if len(names) <= MAX_REFUSED_NAMES:
+        return line
+    kept = dict(list(digests.items())[:MAX_REFUSED_NAMES])
+    more = line.get("more_names", 0) + len(names) - MAX_REFUSED_NAMES
+    overrides = line["overrides"][:MAX_REFUSED_NAMES]
+    return {**line, "names": names[:MAX_REFUSED_NAMES], "digests": kept, "overrides": overrides, "more_names": more}
 
 
 def result_of(answer: Any) -> dict[str, Any]:

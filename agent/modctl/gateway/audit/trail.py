@@ -61,13 +61,16 @@ class Trail:
             _log.error("a refusal is not in the audit log: %s", error)
 
     def newest(self, limit: int, max_bytes: int) -> list[str]:
-        """The newest lines, newest first.
+        """The newest lines of this instance, newest first: others may share the file.
 
         Raises:
             OSError: the log cannot be read.
         """
         found: list[str] = []
+        ours = f'"instance":{json.dumps(self._place.instance)}'.encode()
         for line in self._log.lines():
+            if ours not in line:
+                continue
             max_bytes -= len(line)
             if len(found) >= limit or max_bytes < 0:
                 break

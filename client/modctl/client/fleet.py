@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from modctl.client.credentials import TLS, Token
     from modctl.client.facts import ModuleDetail, ModuleEvent, Process, Revision
-    from modctl.client.operations import ChangeOptions
+    from modctl.client.operations import ChangeOptions, Operation
     from modctl.client.ports import Gatherer, Observer
     from modctl.client.requests import Request
     from modctl.client.rollout import RolloutSpec, RolloutState

@@ -48,8 +48,7 @@ class Told:
 
 def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
     """The change itself, by the call of its verb."""
-    request = change_requests.change(operations, options)
-    return _told(request)
+    return _told(change_requests.change(operations, options), dry_run=options.dry_run)
 
 
 def undo(revision: int, options: ChangeOptions) -> Request:
@@ -57,14 +56,15 @@ def undo(revision: int, options: ChangeOptions) -> Request:
     return _told(change_requests.undo(revision, options))
 
 
-def _told(request: Request) -> Request:
+def _told(request: Request, dry_run: bool = False) -> Request:
     def read(body: bytes) -> Answer:
         answer = request.read(body)
         if answer.value is None:
             return answer
         return Answer(answer.process, _of_result(answer.value, 0.0), None)
 
-    return Request(request.method, request.body, read, request.changes)
+    # A dry run without an answer has changed nothing: nothing about it is unknown.
+    return Request(request.method, request.body, read, request.changes and not dry_run)
 
 
 def prepare(operations: Sequence[Operation], options: ChangeOptions, lease_s: float) -> Request:

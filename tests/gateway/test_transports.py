@@ -9,7 +9,7 @@ import pytest
 from modctl.v1 import agent_service_pb2, change_pb2, module_service_pb2
 
 from gateway.certificates import authority, credentials, issued
-from gateway.world import detail_of, stubs
+from gateway.world import detail_of, stubs, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,3 +106,34 @@ def test_each_transport_has_the_role_of_its_kind(
     if may:  # and the process is told who it was
         told = next(one["identity"] for one in there.seen if one["op"] == "change")
         assert told == answer.identity
+
+
+def test_an_authority_that_is_taken_away_counts_for_connections_that_are_open(
+    agent: Agents, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake is believed as long as its connection lasts; so no connection lasts long. Here: one second."""
+    from modctl.gateway import listener, listeners
+
+    short = (("grpc.max_connection_age_ms", 1_000), ("grpc.max_connection_age_grace_ms", 500))
+    monkeypatch.setattr(listener, "_TCP", short)
+    monkeypatch.setattr(listeners, "RELOAD_S", 0.1)
+    ca, other = authority(short_dir, "ca"), authority(short_dir, "other")
+    server = issued(short_dir, "server", ca, "DNS:localhost", "IP:127.0.0.1")
+    client = issued(short_dir, "client", ca, "URI:spiffe://corp/anna")
+    believed = short_dir / "believed.pem"
+    believed.write_bytes(ca.cert.read_bytes())
+    tls = {"cert": str(server.cert), "key": str(server.key), "client_ca": str(believed)}
+    address = agent(listen=["127.0.0.1:0"], tls=tls).welcome()["addresses"][1]
+    with stubs(address, credentials(ca, client)) as api:
+        assert api.agents.GetAgent(GET, timeout=10).identity == "uri:spiffe://corp/anna"
+        until(lambda: api.agents.GetAgent(GET, timeout=10), 3)
+        believed.write_bytes(other.cert.read_bytes())
+
+        def turned_away() -> bool:
+            try:
+                api.agents.GetAgent(GET, timeout=5)
+            except grpc.RpcError as error:
+                return error.code() is grpc.StatusCode.UNAVAILABLE
+            return False
+
+        until(turned_away, 15, 0.1)

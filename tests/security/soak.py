@@ -37,7 +37,7 @@ def app(environ, start_response):
 """
 WORKERS = 2
 #: So long around a kill an answer may be missing.
-AROUND_KILL_S = 8.0
+AROUND_KILL_S = 3.0
 VERBS = ("list", "list", "get", "history", "inject", "inject", "evict", "reimport", "undo")
 #: Outcomes that are answers, whatever they say.
 ANSWERED = frozenset({"OK", "APPLIED", "UNCHANGED", "PLANNED", "REFUSED", "FAILED"})
@@ -165,8 +165,8 @@ class Soak:
         from support import gateways
 
         source = random.Random(0)
-        while time.monotonic() < self.until_s - 5:
-            time.sleep(source.uniform(3, 6))
+        while time.monotonic() < self.until_s - 4:
+            time.sleep(source.uniform(6, 14))
             what = source.choice(["gateway", "gateway", "worker"])
             pids = gateways.pids(state) if what == "gateway" else sorted(service.agent_pids() - {service.pid})
             if pids:

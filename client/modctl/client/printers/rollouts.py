@@ -106,7 +106,8 @@ def _wave(state: RolloutState, wave: Wave, index: int) -> dict[str, Any]:
     return {
         "name": wave.name,
         "processes": len(wave.processes),
-        "state": wave_state(state, wave, index),
+        "state": wave_state(state, wave, index).partition(" ")[0] if not wave.check_failure else "check failed",
+        "soak_until": timestamp(wave.soak_until_unix_s),
         "counts": _counts(state, wave),
         "spread_ms": wave.spread_ms,
         "check_failure": wave.check_failure,

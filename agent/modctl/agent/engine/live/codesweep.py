@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 
 _CO_OPTIMIZED = 0x1
+#: The collector compares each reference of the heap with each of the objects asked for.
+_FEW = 8
 #: Code that runs where it stands: no function is ever made from it and kept.
 _AT_ONCE = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _KEEPS_LINES = sys.version_info >= (3, 13)
@@ -93,13 +95,13 @@ class LiveCodes:
                     v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)
                 ]
 
-    def incomplete(self) -> bool:
-        """Whether some code of the module that changes has holders which the walk did not find.
+    def suspects(self) -> list[CodeType] | None:
+        """Codes that change and that somebody holds whom the walk did not find; None where the heap must tell.
 
         Every holder is counted: functions, the constants of outer functions, and our own tables.
         """
         if not self._pairs:
-            return False
+            return []
         assert self.staged.plan is not None
         holders: dict[int, int] = {}
         live: dict[int, CodeType] = {}
@@ -110,27 +112,27 @@ class LiveCodes:
         pairs = [pair for found in self._pairs.values() for pair in found]
         top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
         if not top <= {_key(code) for code in live.values()}:
-            return True  # a function of the module is somewhere where the walk does not come
+            return None  # a function of the module is somewhere where the walk does not come
         parents = _parents([*live.values(), self.staged.plan.old.code])
         for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
             holders[identity] = holders.get(identity, 0) + 1
-        concerned = {
-            id(inner): inner for code in live.values() for _, inner in children(code) if _key(inner) in self._pairs
-        }
-        del pairs
-        for identity, inner in concerned.items():
-            if identity not in live and inner.co_flags & _CO_OPTIMIZED and inner.co_name not in _AT_ONCE:
-                known = holders.get(identity, 0) + parents.get(identity, 0)
-                # And by `concerned`, by the loop's variable, and by getrefcount's own argument.
-                if sys.getrefcount(inner) > known + 3:
-                    return True
-        concerned.clear()
-        inner = None  # type: ignore[assignment]
-        # And by `live`, and by getrefcount's own argument; the loop goes by keys to hold nothing itself.
-        return any(
-            sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2
-            for identity in live
+        inner = [
+            code
+            for outer in list(live.values())
+            for code in _inside(outer)
+            if _key(code) in self._pairs and code.co_flags & _CO_OPTIMIZED and code.co_name not in _AT_ONCE
+        ]
+        live.update(
+            (id(code), code) for code in inner if code.co_flags & _CO_OPTIMIZED and code.co_name not in _AT_ONCE
         )
+        del pairs, inner
+        # Each is held by `live` and by getrefcount's own argument too; the loop goes by keys to hold nothing itself.
+        excess = [
+            identity
+            for identity in live
+            if sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2
+        ]
+        return [live[identity] for identity in excess]
 
     def pair_of(self, code: CodeType) -> Pair | None:
         """What becomes of a live code object; None where it stays."""
@@ -162,6 +164,12 @@ def _key(code: CodeType) -> tuple[int, str]:
     return code.co_firstlineno, code.co_name
 
 
+def _inside(code: CodeType) -> list[CodeType]:
+    """The codes inside a code, at any depth."""
+    found = [inner for _, inner in children(code)]
+    return found + [deeper for inner in found for deeper in _inside(inner)]
+
+
 def _parents(roots: list[CodeType]) -> dict[int, int]:
     """By how many codes each code is held as a constant."""
     found: dict[int, int] = {}
@@ -178,14 +186,28 @@ def _parents(roots: list[CodeType]) -> dict[int, int]:
     return found
 
 
-def heap_functions(wanted: dict[int, LiveCodes], notes: list[str]) -> None:
-    """Adds every function of these modules (by id of their namespaces) that lives anywhere on the heap."""
+def find_elsewhere(changing: list[LiveCodes], notes: list[str]) -> None:
+    """Adds the functions of these modules that the walks did not find.
+
+    A few codes are asked for in one pass of the collector, in C; for many, or where it cannot be told which, every
+    function of the heap is looked at.
+    """
+    suspects: list[CodeType] = []
+    unknown = False
+    for codes in changing:
+        found = codes.suspects()
+        unknown |= found is None
+        suspects += found or []
+    if not suspects and not unknown:
+        return
     if gc.get_freeze_count():
         gc.unfreeze()  # frozen objects are hidden from every look at the heap
         notes.append("gc.freeze() was in force and is undone: functions frozen by it would have been missed")
-    for found in gc.get_objects():
-        if type(found) is FunctionType and (codes := wanted.get(id(found.__globals__))) is not None:
-            codes.functions.setdefault(id(found), found)
+    by_home = {id(codes.staged.home): codes for codes in changing}
+    candidates = gc.get_objects() if unknown or len(suspects) > _FEW else gc.get_referrers(*suspects)
+    for each in candidates:
+        if type(each) is FunctionType and (codes_of := by_home.get(id(each.__globals__))) is not None:
+            codes_of.functions.setdefault(id(each), each)
 
 
 def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:

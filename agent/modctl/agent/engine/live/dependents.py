@@ -135,21 +135,19 @@ def _followers(name: str, names: set[str]) -> list[str]:
         if is_class(home.get(key))
         for cls in type.__subclasses__(home[key])
     }
+    concerned = wanted | atoms.keys()
     for other, module in list(sys.modules.items()):
-        if (
-            module is changed
-            or other == "__main__"
-            or type(module) is not ModuleType
-            or module.__dict__.get("__name__") != other
-        ):
+        if type(module) is not ModuleType or (not top_is_stdlib and other.partition(".")[0] in _STDLIB):
             continue
-        if not top_is_stdlib and other.partition(".")[0] in _STDLIB:
+        namespace = module.__dict__
+        if concerned.isdisjoint(map(id, list(namespace.values()))) and other not in derived:
             continue
-        held = set(map(id, list(module.__dict__.values())))
+        if module is changed or other == "__main__" or namespace.get("__name__") != other:
+            continue
         if (
-            not wanted.isdisjoint(held)
+            not wanted.isdisjoint(map(id, list(namespace.values())))
             or other in derived
-            or (not held.isdisjoint(atoms) and _mentions(module, name.rpartition(".")[2], atoms.values()))
+            or _mentions(module, name.rpartition(".")[2], atoms.values())
         ):
             found.append(other)
     return found

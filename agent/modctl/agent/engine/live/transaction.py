@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import commit, quiet
-from modctl.agent.engine.live.codesweep import LiveCodes, heap_functions, swap
+from modctl.agent.engine.live.codesweep import LiveCodes, find_elsewhere, swap
 from modctl.agent.engine.live.evaluate import Evaluation
 from modctl.agent.engine.live.failures import RefusedError, StagingError
 from modctl.agent.engine.live.forwarders import CannotForwardError, forwarding_code
@@ -204,8 +204,7 @@ class Transaction:
 
     def _swap_codes(self) -> None:
         changing = {name: codes for name, codes in self._codes.items() if self.plans[name].pairs}
-        if any(codes.incomplete() for codes in changing.values()):
-            heap_functions({id(codes.staged.home): codes for codes in changing.values()}, self.report.notes)
+        find_elsewhere(list(changing.values()), self.report.notes)
         for name, codes in changing.items():
             for qualname in swap(codes, self.merger):
                 top = qualname.partition(".")[0]

@@ -239,10 +239,14 @@ class World:
         """The one world."""
         if cls._made is None:
             cls._made = World()
-            import atexit
-
-            atexit.register(cls._made.close)
         return cls._made
+
+    @classmethod
+    def end(cls) -> None:
+        """Closes the one world, if there is one."""
+        made, cls._made = cls._made, None
+        if made is not None:
+            made.close()
 
     def call(self, path: str, body: bytes, metadata: tuple[tuple[str, str], ...]) -> str:
         """The status's name that a call ends with."""

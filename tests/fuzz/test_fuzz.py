@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz.targets import TARGETS
+from fuzz.targets import TARGETS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Those that cross a socket take a hundred times as long as a function.
 EXAMPLES = {"calls": 400, "agents": 150, "audit_lines": 150}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _world() -> Iterator[None]:
+    yield
+    World.end()
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -128,11 +128,22 @@ def statements_of(
         is_doc = index == 0 and isinstance(node, ast.Expr) and _is_text(node.value)
         same = known.get(text_of(node, lines)) if known and lines is not None and not is_doc else None
         if same is not None and same.kind != DOC:
-            first, last = lines_of(node)
-            found.append(replace(same, index=index, first_line=first, last_line=last))
+            found.append(replace(_moved(same, lines_of(node)[0] - same.first_line), index=index))
         else:
             found.append(_read(index, node, lazy_annotations, is_doc))
     return tuple(found)
+
+
+def _moved(statement: Statement, lines: int) -> Statement:
+    """The statement so many lines further down."""
+    if not lines:
+        return statement
+    return replace(
+        statement,
+        first_line=statement.first_line + lines,
+        last_line=statement.last_line + lines,
+        body=tuple(_moved(inner, lines) for inner in statement.body),
+    )
 
 
 def lines_of(node: ast.stmt) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, lines, patching, table
@@ -142,7 +141,7 @@ class Changes:
             except CommitRefusedError as error:
                 kept = self._withdraw(execution.loaded, owners)
                 return self._not_committed(error, kept, execution)
-            committed_at_unix_s = time.time()
+            committed_at_unix_s = memory.holding.switched()
             self._remember_loaded(staging)
             number = self._note([*added, *writes])
             modules = self._modules(plan, execution, staging, before, entries)

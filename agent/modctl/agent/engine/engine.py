@@ -194,7 +194,12 @@ class Engine:
                 hint = "nothing is prepared under this id, or its lease is over; prepare it again"
                 result = refused([Refusal("", "", "NOT_PREPARED", "lease", hint)])
                 return self._answered(result, request_id, identity, names, began_ns, keep=False)
-            return self._answered(prepared.finish(), request_id, identity, names, began_ns, keep=True)
+            memory.holding.committing = True
+            try:
+                result = prepared.finish()
+            finally:
+                memory.holding.committing = False
+            return self._answered(result, request_id, identity, names, began_ns, keep=True)
 
     def _answered(
         self, result: dict[str, Any], request_id: str, identity: str, names: list[str], began_ns: int, *, keep: bool

@@ -10,12 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.errors import RequestError
+from modctl.agent.primitives import poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_LEASE_S: Final = 30.0
 MAX_LEASE_S: Final = 300.0
+#: How long a process keeps still after its commit, in milliseconds.
+SETTLE_MS: Final = 15
 #: Staged modules take memory: no more changes than this wait at once.
 MAX_HELD: Final = 16
 
@@ -46,6 +49,19 @@ class Holding:
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
+        #: Whether what was held is being committed now.
+        self.committing = False
+
+    def switched(self) -> float:
+        """The moment at which new code is there: right after a commit, seconds since the epoch.
+
+        Of a wave of processes on one machine others are committing at this very moment. They come first: what is left to
+        do here is bookkeeping, and would take the processors that they wait for.
+        """
+        now_unix_s = time.time()
+        if self.committing:
+            poll().poll(SETTLE_MS)
+        return now_unix_s
 
     def hold(self, request_id: str, prepared: Prepared, identity: str, names: list[str], lease_s: float) -> None:
         """Takes it in; what was prepared under the same id before is dropped.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from types import ModuleType
@@ -138,7 +137,7 @@ class Patching:
             )
         except Exception as error:  # noqa: BLE001 - foreign code may raise anything
             return failed([{**each, "before": each["before"]} for each in modules], "", python_error(error), [], [])
-        committed_at_unix_s = time.time()
+        committed_at_unix_s = memory.holding.switched()
         self.reloader.settle(transaction, journal)
         number = memory.journal.newest + 1
         states = {name: self._state(name) for name in transaction.plans}

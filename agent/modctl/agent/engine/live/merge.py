@@ -227,6 +227,8 @@ class Merger:
                 batch.set_cell(holder, live, what)
             elif kind == "refill":
                 batch.refill(holder, live, what)
+            elif kind == "config":
+                batch.set_item(holder, key, live, what)
             elif kind == "partial":
                 batch.set_partial(holder, live, what)
             else:

@@ -146,6 +146,8 @@ def _foreign_store(runner: Runner, staged: StagedModule, statement: Statement) -
         value = staged.namespace.get(name, MISSING)
         if value is MISSING or type(value) in CONTAINERS or runner.made_here(staged, statement, name):
             continue
+        if any(adapter.knows(value) for adapter in runner.policy.adapters):
+            continue
         if runner.world.staged_for(value) is not None or type(value).__name__ in ("module", "function"):
             continue
         if is_class(value) or is_opaque(value):

@@ -16,6 +16,8 @@ from modctl.source.comparison import SAME
 from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, IMPORT, Statement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modctl.agent.engine.live.evaluate import Evaluation
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.opaque import Policy
@@ -36,6 +38,8 @@ class Runner:
         #: (module, name) to the object to bind, or MISSING where the name goes.
         self.decisions: dict[tuple[str, str], Any] = {}
         self.reran: list[str] = []
+        #: Takes the registrations of a live object out of the doubles of frameworks' objects.
+        self.forget: Callable[[Any], None] = lambda _: None
 
     # -- what evaluation asks
 
@@ -67,6 +71,10 @@ class Runner:
         self.evaluation.executed[place] = None
         if plan.comparison.statuses[statement.index] == SAME and statement.kind != IMPORT:
             self.reran.append(f"{staged.name}:{statement.first_line}")
+        if statement.kind in (DEF, CLASS, ASSIGN):
+            for name in statement.writes:
+                if (live := staged.home.get(name, MISSING)) is not MISSING:
+                    self.forget(live)
         saved = self._force_providers(staged, statement)
         stars = self._drop_starred(staged, statement)
         replaced = self.merger.stand_ins.put(self._used(staged, statement))

@@ -11,6 +11,7 @@ import abc
 import linecache
 import sys
 import time
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from modctl.agent.engine.live.world import World
 from modctl.agent.engine.threads import Worker
 
 if TYPE_CHECKING:
+    from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.operations import Batch
     from modctl.source.plan import ModulePlan
@@ -54,6 +56,7 @@ class Transaction:
     ) -> None:
         self.plans = plans
         self.policy = policy
+        self.doubles: Doubles | None = None
         self.report = Report()
         self.world = World()
         self.merger = Merger(self.world)
@@ -86,7 +89,7 @@ class Transaction:
         for staged in list(self.world.modules.values()):
             self.world.fill(staged, importer.builtins, self._code_of)
         self._ledger = Ledger(self.world)
-        worker = Worker(self.evaluation.run)
+        worker = Worker(self._evaluate)
         done = False
         try:
             done = worker.run(self.policy.timeout_s)
@@ -112,6 +115,24 @@ class Transaction:
                 f"running the changed statements had effects that cannot be taken back: {self.report.side_effects[0]}",
                 "Allow them, or restart",
             )
+
+    def _evaluate(self) -> None:
+        """On the staging thread: doubles stand for the objects of frameworks, statements run, doubles settle."""
+        from modctl.agent.engine.live.adapters.doubles import Doubles
+
+        self.doubles = doubles = Doubles(self.world)
+        self.runner.policy = replace(self.policy, adapters=(*self.policy.adapters, doubles))
+        self.runner.forget = doubles.forget
+        for staged in list(self.world.modules.values()):
+            if staged.plan is not None and staged.home is not staged.namespace:
+                doubles.stand_in(staged)
+        for name, plan in self.plans.items():
+            home = self.world.modules[name].home
+            for key in plan.comparison.removed:
+                if key in home and not self.policy.keep_removed:
+                    doubles.forget(home[key])
+        self.evaluation.run()
+        doubles.settle()
 
     def _nothing_runs(self) -> bool:
         """Whether code is all that differs, and no loaded statement has called any of it to make a value."""
@@ -155,6 +176,8 @@ class Transaction:
             self._module_itself(name, plan)
         if self._ledger is not None:
             self.report.notes += [f"{what} gets other contents" for what in self._ledger.decide(self.merger)]
+        if self.doubles is not None:
+            self.doubles.decide(self.merger, rehome)
         self._swap_codes()
         self._forward(rehome)
         self._new.adopt(rehome)

@@ -1,0 +1,80 @@
+"""Adapters: what makes calls into live objects of frameworks transactional.
+
+A changed `@app.route("/b")` calls a method of the live `app`. Nobody may see the half of it, and a failure must leave
+nothing behind. So while a change is staged, a *double* stands for the live object: an object of the same type with the
+same attributes, but with registries of its own. What the statements register goes there; afterwards the difference is
+part of the commit, in terms of live objects, and of its undo.
+
+An adapter says how to make the double of objects of some types, how to take the registrations of an old function out,
+and what the difference comes to. For most objects `Adapter` with some names of attributes is enough. Packages may bring
+adapters of their own under the entry point group `modctl.adapters`: each loads to an instance of Adapter. They are
+looked up when a change first needs one, on the change's own thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from modctl.agent.engine.live.adapters.base import Adapter
+from modctl.agent.engine.live.values import class_dict, mro
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["GROUP", "Adapter", "adapter_for"]
+
+GROUP: Final = "modctl.adapters"
+#: Of each of ours: the top-level package whose presence makes it worth loading.
+_OWN: Final = (
+    ("flask", "modctl.agent.engine.live.adapters.flask"),
+    ("werkzeug", "modctl.agent.engine.live.adapters.flask"),
+    ("starlette", "modctl.agent.engine.live.adapters.starlette"),
+    ("jinja2", "modctl.agent.engine.live.adapters.registries"),
+    ("click", "modctl.agent.engine.live.adapters.registries"),
+)
+_by_type: dict[str, Adapter] = {}
+_loaded: set[str] = set()
+
+
+def adapter_for(value: object) -> Adapter | None:
+    """The adapter of an object's type, or of the nearest base that has one; nothing of the object is run."""
+    kind = type(value)
+    if kind.__module__ == "builtins":
+        return None
+    for adapter in _not_loaded():
+        for name in adapter.types:
+            _by_type.setdefault(name, adapter)
+    for cls in mro(kind):
+        own = class_dict(cls)
+        found = _by_type.get(f"{own.get('__module__')}.{cls.__qualname__}")
+        if found is not None:
+            return found
+    return None
+
+
+def _not_loaded() -> Iterator[Adapter]:
+    if GROUP not in _loaded:
+        _loaded.add(GROUP)
+        yield from _installed()
+    for package, module in _OWN:
+        if package in sys.modules and module not in _loaded:
+            _loaded.add(module)
+            yield from __import__(module, fromlist=["ADAPTERS"]).ADAPTERS
+
+
+def _installed() -> Iterator[Adapter]:
+    """Adapters of other packages. One that cannot be loaded is reported, and the others go on."""
+    import logging
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP):
+        try:
+            adapter: Any = entry.load()
+        except Exception:
+            logging.getLogger("modctl.agent").warning("the adapter %s cannot be loaded", entry.value, exc_info=True)
+            continue
+        if isinstance(adapter, Adapter):
+            yield adapter
+        else:
+            logging.getLogger("modctl.agent").warning("%s is no modctl adapter", entry.value)

@@ -12,6 +12,9 @@
     listing, rows, states                   ListModules and what is on disk
     validation, changes, packages, archives, sources, compiler   from a request to code that agents can use
     listener, listeners, addresses, tokens, tls                  where it is served, and to whom
+    guard       between a request and whatever does it: policy/ (who may what), signatures, limits, freezer
+    attempts, trails, audit_service   what audit/ writes around every change
+    security    these put together
 
 Imports modctl.v1, modctl.local and grpc; never modctl.agent or modctl.client. It never holds a module of the service.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,7 +114,11 @@ class ModuleService:
         async def each(process: ConnectedProcess) -> None:
             with process.connection.call(body, call.deadline_s) as answers:
                 told = await answers.only()
-            told = await self._in_thread(lambda: self._with_disk(told, with_source=request.with_source))
+            told = await self._in_thread(
+                lambda: self._with_disk(
+                    told, with_source=request.with_source, with_disk_source=request.with_disk_source
+                )
+            )
             answer = make(module_service_pb2.GetModuleResponse, told)
             await call.write(process.prefix + answer.SerializeToString())
 
@@ -193,7 +198,7 @@ class ModuleService:
             row.judge(stamp_of(row.origin), self._digests)
         return row
 
-    def _with_disk(self, told: dict[str, Any], *, with_source: bool) -> dict[str, Any]:
+    def _with_disk(self, told: dict[str, Any], *, with_source: bool, with_disk_source: bool = False) -> dict[str, Any]:
         """An answer of get_module with what only a look at the disk can say. In a worker thread."""
         row = told.get("module")
         if not isinstance(row, dict):
@@ -206,10 +211,24 @@ class ModuleService:
                 told["source"] = _running_source(place, judged)
             except CallFailure as failure:
                 told["source_error"] = failure.message
+        if with_disk_source and (found := _disk_source(judged.origin)) is not None:
+            told["disk_source"] = found
         return told
 
     async def _in_thread(self, work: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+
+def _disk_source(place: str) -> str | None:
+    """The text of a source file as it is now; None where there is none to be had."""
+    if not os.path.isabs(place) or not place.endswith((".py", ".pyw")):
+        return None
+    try:
+        with open(place, "rb") as file:
+            content = file.read(MAX_SOURCE_BYTES + 1)
+        return decoded(content, place) if len(content) <= MAX_SOURCE_BYTES else None
+    except (OSError, ValueError, SourceError):
+        return None
 
 
 def _running_source(place: str, row: Row) -> str:

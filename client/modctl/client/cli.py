@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evict": ("modctl.client.commands.evict", "evict_command", "Remove modules."),
     "reimport": ("modctl.client.commands.reimport", "reimport_command", "Load modules afresh from their sources."),
     "reload": ("modctl.client.commands.reload", "reload_command", "Let the running program use new code."),
+    "diff": ("modctl.client.commands.diff", "diff_command", "Show what running code differs in from other code."),
     "apply": ("modctl.client.commands.apply", "apply_command", "Do a file of changes as one."),
     "undo": ("modctl.client.commands.undo", "undo_command", "Take a revision back."),
     "confirm": ("modctl.client.commands.confirm", "confirm_command", "Let a change stand that waits for it."),

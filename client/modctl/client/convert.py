@@ -98,6 +98,7 @@ def detail(message: module_service_pb2.GetModuleResponse) -> facts.ModuleDetail:
         history=tuple(revision(each) for each in message.history),
         source=message.source if message.HasField("source") else None,
         source_error=message.source_error,
+        disk_source=message.disk_source if message.HasField("disk_source") else None,
         attributes=tuple(
             facts.AttributeValue(each.name, each.type, each.value, each.truncated, each.error)
             for each in message.attributes

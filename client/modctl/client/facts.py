@@ -233,6 +233,7 @@ class ModuleDetail:
     source_error: str
     attributes: tuple[AttributeValue, ...]
     locks: tuple[Lock, ...] = ()
+    disk_source: str | None = None
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ class AsyncFleet(ChangeVerbs):
         attributes: Sequence[str] = (),
         deep: bool = False,
         with_locks: bool = False,
+        with_disk_source: bool = False,
     ) -> FleetResult[ModuleDetail]:
         """Everything about one entry. Nothing is imported.
 
@@ -207,8 +208,9 @@ class AsyncFleet(ChangeVerbs):
             attributes: whose values to send.
             deep: look for holders of old objects through the whole heap; bounded, slow.
             with_locks: say what a change of the process would have to wait for.
+            with_disk_source: send what the module's file has now, too.
         """
-        request = requests.get_module(name, with_source, attributes, deep, with_locks)
+        request = requests.get_module(name, with_source, attributes, deep, with_locks, with_disk_source)
         return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
 
     async def history(self, *, limit: int = 0) -> FleetResult[tuple[Revision, ...]]:

@@ -109,7 +109,12 @@ def _value(names: Sequence[str], prefix: str, what: str, text: str) -> str:
 
 
 def get_module(
-    name: str, with_source: bool, attributes: Sequence[str], deep: bool, with_locks: bool = False
+    name: str,
+    with_source: bool,
+    attributes: Sequence[str],
+    deep: bool,
+    with_locks: bool = False,
+    with_disk_source: bool = False,
 ) -> Request:
     """Everything about one entry."""
     from modctl.client import convert
@@ -119,7 +124,12 @@ def get_module(
         return answer_of(message, lambda: convert.detail(message))
 
     message = service_pb.GetModuleRequest(
-        name=name, with_source=with_source, attributes=list(attributes), deep=deep, with_locks=with_locks
+        name=name,
+        with_source=with_source,
+        attributes=list(attributes),
+        deep=deep,
+        with_locks=with_locks,
+        with_disk_source=with_disk_source,
     )
     return make(f"{MODULE_SERVICE}GetModule", message, read, changes=False)
 

@@ -48,21 +48,23 @@ class ListModulesResponse(_message.Message):
     def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[_module_pb2.Module, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
 
 class GetModuleRequest(_message.Message):
-    __slots__ = ("name", "with_source", "attributes", "deep", "with_locks")
+    __slots__ = ("name", "with_source", "attributes", "deep", "with_locks", "with_disk_source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WITH_SOURCE_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     DEEP_FIELD_NUMBER: _ClassVar[int]
     WITH_LOCKS_FIELD_NUMBER: _ClassVar[int]
+    WITH_DISK_SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     with_source: bool
     attributes: _containers.RepeatedScalarFieldContainer[str]
     deep: bool
     with_locks: bool
-    def __init__(self, name: _Optional[str] = ..., with_source: bool = ..., attributes: _Optional[_Iterable[str]] = ..., deep: bool = ..., with_locks: bool = ...) -> None: ...
+    with_disk_source: bool
+    def __init__(self, name: _Optional[str] = ..., with_source: bool = ..., attributes: _Optional[_Iterable[str]] = ..., deep: bool = ..., with_locks: bool = ..., with_disk_source: bool = ...) -> None: ...
 
 class GetModuleResponse(_message.Message):
-    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error", "locks")
+    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error", "locks", "disk_source")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +77,7 @@ class GetModuleResponse(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     LOCKS_FIELD_NUMBER: _ClassVar[int]
+    DISK_SOURCE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     module: _module_pb2.Module
     spec: _module_pb2.ModuleSpec
@@ -87,7 +90,8 @@ class GetModuleResponse(_message.Message):
     attributes: _containers.RepeatedCompositeFieldContainer[_module_pb2.AttributeValue]
     error: _error_pb2.ErrorDetail
     locks: _containers.RepeatedCompositeFieldContainer[_module_pb2.Lock]
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., locks: _Optional[_Iterable[_Union[_module_pb2.Lock, _Mapping]]] = ...) -> None: ...
+    disk_source: str
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., locks: _Optional[_Iterable[_Union[_module_pb2.Lock, _Mapping]]] = ..., disk_source: _Optional[str] = ...) -> None: ...
 
 class ImportModulesRequest(_message.Message):
     __slots__ = ("names", "options")

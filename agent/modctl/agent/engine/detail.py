@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.holders import defined_in, holders_of, importers_of
 from modctl.agent.engine.injected import InjectedLoader
+from modctl.agent.engine.live import keeping
+from modctl.agent.engine.live.keeping import decode
+from modctl.agent.engine.recorder import stat_of_file
 from modctl.agent.engine.safe import MISSING, class_dict, clean, is_exactly, is_kind, module_dict, text, type_name
 from modctl.agent.engine.values import attribute_value
 from modctl.agent.errors import RequestError
@@ -147,6 +150,10 @@ def _source(memory: Memory, name: str, candidate: object) -> dict[str, Any]:
     loaded = memory.generations.loaded(candidate)
     if loaded is not None and loaded.source is not None:
         return {"source": clean(loaded.source)}
+    if loaded is not None and loaded.kept is not None and loaded.proven:
+        path = text(namespace.get("__file__"))
+        if stat_of_file(path) != loaded.stat:  # the file is another now; what was loaded is kept
+            return {"source": clean(decode(keeping.unpack(loaded.kept)))}
     loader = inventory.loader_of(namespace)
     if type(loader) is InjectedLoader:
         if loader.injected.source is not None:

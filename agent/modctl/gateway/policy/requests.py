@@ -72,7 +72,7 @@ def _operation(operation: change_pb2.Operation) -> Asked:
 
 def _get(request: module_service_pb2.GetModuleRequest) -> Iterator[Asked]:
     yield Asked("get", request.name)
-    if request.with_source:
+    if request.with_source or request.with_disk_source:
         yield Asked("source", request.name)
     if request.attributes:
         yield Asked("attributes", request.name)

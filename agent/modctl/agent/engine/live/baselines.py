@@ -13,15 +13,14 @@ the import
 
 from __future__ import annotations
 
-import io
 import os
 import time
-import tokenize
 import weakref
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from modctl.agent.engine.live.failures import RefusedError
+from modctl.agent.engine.live.keeping import decode
 from modctl.agent.engine.live.values import class_dict, is_class
 from modctl.source.codes import children, deep_signature
 from modctl.source.plan import Text, read_text
@@ -147,12 +146,6 @@ def source_of(name: str, module: ModuleType, filename: str) -> str:
     if not isinstance(found, str):
         raise RefusedError(name, "NO_SOURCE", "it has no source", "Use inject --replace")
     return found
-
-
-def decode(data: bytes) -> str:
-    """Source bytes as text, by their coding cookie; newlines made plain."""
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode(encoding))
 
 
 def _read(name: str, source: str, filename: str) -> Text:

@@ -12,8 +12,9 @@ from modctl.agent.engine import inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.live import keeping
-from modctl.agent.engine.live.baselines import Baselines, decode, source_of
+from modctl.agent.engine.live.baselines import Baselines, source_of
 from modctl.agent.engine.live.failures import RefusedError, StagingError
+from modctl.agent.engine.live.keeping import decode
 from modctl.agent.engine.live.opaque import Policy
 from modctl.agent.engine.live.operations import ConflictError
 from modctl.agent.engine.live.reload import Reloader

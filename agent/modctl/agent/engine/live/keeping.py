@@ -51,3 +51,12 @@ def unpack(packed: bytes) -> bytes:
 
 def _is_installed(path: str) -> bool:
     return path.startswith(_STDLIB) or "/site-packages/" in path or "/dist-packages/" in path
+
+
+def decode(data: bytes) -> str:
+    """Source bytes as text, by their coding cookie; newlines made plain."""
+    import io
+    import tokenize
+
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode(encoding))

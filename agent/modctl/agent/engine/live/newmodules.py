@@ -10,7 +10,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import bootstrap, commit
-from modctl.agent.engine.live.baselines import decode
+from modctl.agent.engine.live.keeping import decode
 from modctl.source.plan import plan_module, read_text
 
 if TYPE_CHECKING:

@@ -221,6 +221,15 @@ def test_a_service_that_wants_signatures_takes_signed_source_only(
     elsewhere = ("inject", "billing.other", "--file", source, "--signature", signature, "--all")
     modctl(*elsewhere, state_dir=state_dir, expect=code)
 
+    local = short_dir / "local" / "billing" / "tax.py"
+    local.parent.mkdir(parents=True)
+    (local.parent / "__init__.py").touch()
+    local.write_text("RATE = 8\n")
+    reload = ("reload", "billing.tax", "--from", short_dir / "local", "--all")
+    modctl(*reload, state_dir=state_dir, expect=code)
+    modctl("sign", local, "--name", "billing.tax", "--signing-key", key, state_dir=state_dir)
+    modctl(*reload, "--signature", f"{local}.sig", state_dir=state_dir)
+
     package = short_dir / "extra"
     (package / "sub").mkdir(parents=True)
     (package / "__init__.py").write_text("")

@@ -14,6 +14,7 @@ from security.attacks import ATTACKS, SERVICE, latencies_ms, p99, under_attack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("abuse")]
 
@@ -84,3 +85,41 @@ def test_the_files_and_memory_of_the_gateway_are_as_before(under_test: tuple[Ser
     status = Path(f"/proc/{pid}/status").read_text()
     kib = int(status.split("VmRSS:")[1].split()[0])
     assert kib < 250 * 1024
+
+
+def test_handshakes_that_are_never_ended_keep_nobody_out_and_are_given_up(short_dir: Path, state_dir: Path) -> None:
+    """On a TLS address: half a ClientHello each, three hundred of them."""
+    import os
+    import subprocess
+
+    from support.waiting import until
+
+    folder = short_dir / "tls"
+    modctl("tls", "init", "--dir", folder, state_dir=state_dir)
+    modctl("tls", "issue", "shop", "--server", "localhost", "--dir", folder, state_dir=state_dir)
+    modctl("tls", "issue", "a", "--role", "admin", "--dir", folder, state_dir=state_dir)
+    program = short_dir / "host.py"
+    program.write_text(SERVICE)
+    http_port, port = free_port(), free_port()
+    files = {"CERT": "shop.pem", "KEY": "shop.key", "CLIENT_CA": "ca.pem"}
+    environment = {f"MODCTL_TLS_{name}": str(folder / file) for name, file in files.items()}
+    command = [sys.executable, program, str(http_port), str(port)]
+    service = Service(command, state_dir=state_dir, environment=environment)
+    attacks = str(sys.modules[under_attack.__module__].__file__)
+    try:
+        service.wait_for_agents(1)
+        pid = gateways.pids(state_dir)[0]
+        attacker = subprocess.Popen([sys.executable, attacks, "half_open", str(port), "40"], stdout=subprocess.DEVNULL)
+        try:
+            until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 250, 15, what="three hundred handshakes")
+            ours = ("--cacert", folder / "ca.pem", "--cert", folder / "a.pem", "--key", folder / "a.key")
+            modctl("list", "sys", *ours, "-H", f"localhost:{port}", state_dir=state_dir)
+            # Given up after ten seconds, though the other side holds on for forty.
+            until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 100, 25, what="their end")
+            assert attacker.poll() is None
+        finally:
+            attacker.kill()
+            attacker.wait()
+        assert gateways.pids(state_dir) == [pid]
+    finally:
+        service.end()

@@ -64,11 +64,22 @@ def module_sheet(wide: bool, sort: str, with_size: bool) -> Sheet:
     def rows(row: Row[Any]) -> list[Cells]:
         return [cells(message) for message in order.ordered(_modules(row), sort)]
 
+    # Most of a fleet sent the same batches, which are kept once: what they hold is looked at once, and told by a number,
+    # since the hash of a set of thousands is counted anew whenever it is asked for.
+    by_batches: dict[tuple[int, ...], int] = {}
+    by_content: dict[Hashable, int] = {}
+
     def key(row: Row[Any]) -> Hashable:
-        return frozenset(
-            (each.name, each.kind, each.origin, each.generation, each.digest, each.state, each.alias_of)
-            for each in _modules(row).messages()
-        )
+        modules = _modules(row)
+        batches = tuple(map(id, modules.batches))
+        number = by_batches.get(batches)
+        if number is None:
+            content = frozenset(
+                (each.name, each.kind, each.origin, each.generation, each.digest, each.state, each.alias_of)
+                for each in modules.messages()
+            )
+            number = by_batches[batches] = by_content.setdefault(content, len(by_content))
+        return number
 
     def title(group: Sequence[Row[Any]]) -> str:
         number = len(_modules(group[0]))

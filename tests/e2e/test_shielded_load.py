@@ -1,0 +1,191 @@
+"""Real servers under load while their code is reloaded again and again: no failed request, no mixed response."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from modctl.client import Fleet
+from modctl.client.operations import Reimport
+from support.services import Service, fetch, free_port
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+
+RELOADS = 200
+MODULE = "VALUE = {0}\ndef get():\n    return {0}\n"
+WSGI = """
+import time
+from modctl import agent
+import one, two
+
+agent.start(service="loaded")
+
+def app(environ, start_response):
+    first = (one.VALUE, one.get())
+    time.sleep(0.001)
+    body = ":".join(map(str, {*first, two.VALUE, two.get()})).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    def parts():
+        yield body[:1]
+        yield body[1:]
+    return parts()
+"""
+ASGI = """
+import asyncio
+from modctl import agent
+from modctl.agent.asgi import ShieldMiddleware
+import one, two
+
+agent.start(service="loaded")
+
+async def plain(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    first = (one.VALUE, one.get())
+    await asyncio.sleep(0.001)
+    body = ":".join(map(str, {*first, two.VALUE, two.get()})).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+app = WRAP(plain)
+"""
+GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "--bind", "127.0.0.1:{port}"]
+HOSTS = {
+    "gunicorn-sync": (WSGI, [*GUNICORN, "--workers", "2", "app:app"], 2),
+    "gunicorn-gthread": (WSGI, [*GUNICORN, "--workers", "1", "--threads", "4", "app:app"], 1),
+    "uvicorn": (
+        ASGI.replace("WRAP", "ShieldMiddleware"),
+        [sys.executable, "-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "app:app"],
+        1,
+    ),
+}
+
+
+class Load:
+    """Clients that ask as fast as they are answered, until told to stop."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._port = port
+        self.answers: set[str] = set()
+        self.failures: list[str] = []
+        self.took_s: list[float] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        connection: http.client.HTTPConnection | None = None
+        while not self._stop.is_set():
+            connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+            began_s = time.perf_counter()
+            try:
+                connection.request("GET", "/")
+                response = connection.getresponse()
+                body = response.read().decode()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+                connection = None
+                continue
+            self.took_s.append(time.perf_counter() - began_s)
+            if response.status != 200 or ":" in body or not body:
+                self.failures.append(f"{response.status} {body}")
+            self.answers.add(body)
+            if response.will_close:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def stop(self) -> None:
+        """Waits for the last answers."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def p99_ms(self) -> float:
+        """Of the answers' times."""
+        return sorted(self.took_s)[int(len(self.took_s) * 0.99)] * 1e3
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
+    host: str, state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, command, workers = HOSTS[host]
+    if importlib.util.find_spec(command[2]) is None:
+        pytest.skip(f"{command[2]} is not installed")
+    for name in ("one", "two"):
+        (short_dir / f"{name}.py").write_text(MODULE.format(0))
+    (short_dir / "app.py").write_text(app)
+    (short_dir / "gunicorn.conf.py").write_text("from modctl.agent.integrations.gunicorn import post_worker_init\n")
+    port = free_port()
+    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=short_dir)
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
+    try:
+        service.wait_for_agents(workers)
+        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+        quiet = Load(port, 4)
+        time.sleep(3)
+        quiet.stop()
+        assert not quiet.failures, quiet.failures[:5]
+        assert quiet.answers == {"0"}
+        load = Load(port, 4)
+        with Fleet.connect() as fleet:
+            for number in range(1, RELOADS + 1):
+                source = MODULE.format(number)
+                result = fleet.apply(
+                    [Reimport(name, "patch", source=source) for name in ("one", "two")], shield_wait_s=10.0
+                )
+                assert {row.outcome for row in result.rows} == {"APPLIED"}, [row.why for row in result.rows]
+                assert len(result.rows) == workers
+        load.stop()
+        assert not load.failures, load.failures[:5]
+        assert len(load.took_s) > RELOADS, "there was no load"
+        figures = f"{host}: {len(load.took_s)} requests, p99 {quiet.p99_ms():.1f} → {load.p99_ms():.1f} ms"
+        print(figures, f"{len(load.answers)} of {RELOADS} versions seen")
+        assert len(load.answers) > RELOADS / 4, "hardly any version was ever served"
+    finally:
+        service.end()
+
+
+def test_without_a_shield_responses_are_mixed_so_that_the_load_can_tell(
+    state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn")
+    for name in ("one", "two"):
+        (short_dir / f"{name}.py").write_text(MODULE.format(0))
+    (short_dir / "app.py").write_text(ASGI.replace("WRAP", "").replace("sleep(0.001)", "sleep(0.02)"))
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "app:app"]
+    service = Service(command, state_dir=state_dir, folder=short_dir)
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
+    try:
+        service.wait_for_agents(1)
+        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+        load = Load(port, 4)
+        with Fleet.connect() as fleet:
+            for number in range(1, 200):
+                fleet.apply([Reimport(n, "patch", source=MODULE.format(number)) for n in ("one", "two")])
+                if any(":" in answer for answer in load.answers):
+                    break
+        load.stop()
+        assert any(":" in answer for answer in load.answers), "nothing was mixed: the load proves nothing"
+        assert not [each for each in load.failures if not each.startswith("200 ")], load.failures[:5]
+    finally:
+        service.end()

@@ -150,10 +150,10 @@ def _source(memory: Memory, name: str, candidate: object) -> dict[str, Any]:
     loaded = memory.generations.loaded(candidate)
     if loaded is not None and loaded.source is not None:
         return {"source": clean(loaded.source)}
-    if loaded is not None and loaded.kept is not None and loaded.proven:
-        path = text(namespace.get("__file__"))
-        if stat_of_file(path) != loaded.stat:  # the file is another now; what was loaded is kept
-            return {"source": clean(decode(keeping.unpack(loaded.kept)))}
+    if loaded is not None and loaded.kept is not None and stat_of_file(text(namespace.get("__file__"))) != loaded.stat:
+        kept = decode(keeping.unpack(loaded.kept))  # the file is another now
+        if loaded.proven or _is_loaded(candidate, kept):
+            return {"source": clean(kept)}
     loader = inventory.loader_of(namespace)
     if type(loader) is InjectedLoader:
         if loader.injected.source is not None:
@@ -173,6 +173,13 @@ def _source(memory: Memory, name: str, candidate: object) -> dict[str, Any]:
         if origin.endswith(".py"):
             return {"_source_path": origin}
     return {"source_error": f"a module of this kind ({facts.kind}) has no source that can be shown"}
+
+
+def _is_loaded(candidate: object, source: str) -> bool:
+    """Whether a text that nobody saw being loaded compiles to the functions that are live."""
+    from modctl.agent.engine.live.baselines import is_loaded
+
+    return is_loaded(candidate, source)
 
 
 def _locations(search: object) -> list[str]:

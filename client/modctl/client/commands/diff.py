@@ -44,12 +44,15 @@ async def _diff(fleet: AsyncFleet, session: Session, texts: dict[str, str], fold
     results: dict[str, FleetResult[ModuleDetail]] = {}
     for name in texts:
         results[name] = await fleet.get(name, with_source=True, with_disk_source=folder is None)
-    found = [
-        (row, name, diff)
-        for name, result in results.items()
-        for row in result.rows
-        if (diff := _of(row, name, texts[name], folder, session.output)) is not None
-    ]
+    found: list[tuple[Row[ModuleDetail], str, str]] = []
+    unknown = False
+    for name, result in results.items():
+        for row in result.ok:
+            diff = _of(row, name, texts[name], folder, session.output)
+            if diff is None:
+                unknown = True
+            else:
+                found.append((row, name, diff))
     if session.output.format in ("json", "jsonl", "yaml"):
         _structured(found, results, session.output)
     else:
@@ -58,7 +61,7 @@ async def _diff(fleet: AsyncFleet, session: Session, texts: dict[str, str], fold
     failed = [row for result in results.values() for row in result.failed if not _is_absent(row)]
     for row in failed:
         session.output.warn(f"modctl: {row.where}: {row.why}")
-    if failed:
+    if failed or unknown:
         return exits.SOME_FAILED
     return exits.DIFFERENCES if any(diff for _, _, diff in found) else exits.OK
 

@@ -21,9 +21,12 @@ from typing import Any
 
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.keeping import decode
-from modctl.agent.engine.live.values import class_dict, is_class
+from modctl.agent.engine.live.values import class_dict, is_class, same_data
+from modctl.source.bases import base_of, evaluate
 from modctl.source.codes import children, deep_signature
+from modctl.source.comparison import bound
 from modctl.source.plan import Text, read_text
+from modctl.source.statements import ASSIGN, COMPOUND
 
 _STARTED_S = time.time()
 
@@ -157,6 +160,18 @@ def _read(name: str, source: str, filename: str) -> Text:
         ) from error
 
 
+def is_loaded(module: object, source: str) -> bool:
+    """Whether the live functions of a module are what a text compiles to, and there is one at least."""
+    if not isinstance(module, ModuleType):
+        return False
+    try:
+        text = read_text(source, filename_of("", module))
+    except (SyntaxError, ValueError):
+        return False
+    differing, compared = _compare(module, text)
+    return bool(compared) and not differing
+
+
 def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
     """Functions whose live code is not what the text compiles to, and how many were compared."""
     codes: dict[tuple[int, str], list[CodeType]] = {}
@@ -176,7 +191,25 @@ def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
         found = codes.get((code.co_firstlineno, code.co_name), [])
         if not any(code == other or deep_signature(code) == deep_signature(other) for other in found):
             differing.append(function.__qualname__)
-    return differing, compared
+    return differing + _names_that_differ(namespace, text), compared
+
+
+def _names_that_differ(namespace: dict[str, Any], text: Text) -> list[str]:
+    """Names that the text binds and the module lacks, and constants that are not what the text says."""
+    last = bound(text.statements)
+    state = {name for statement in text.statements for name in statement.global_writes}
+    found = [name for name, index in last.items() if name not in namespace and text.statements[index].kind != COMPOUND]
+    for name, index in last.items():
+        statement = text.statements[index]
+        if statement.kind != ASSIGN or statement.label != name or name in state or name not in namespace:
+            continue
+        base = base_of(text.tree.body[index])
+        if base is None or base.display or base.names or sum(name in s.touches for s in text.statements) > 1:
+            continue
+        known, value = evaluate(base, namespace, ())
+        if known and not same_data(value, namespace[name]):
+            found.append(name)
+    return found
 
 
 def _functions(namespace: dict[str, Any]) -> list[FunctionType]:

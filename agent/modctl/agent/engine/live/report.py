@@ -43,8 +43,6 @@ class Report:
     side_effects: list[str] = field(default_factory=list)
     #: (holder, name, kind): who still holds old objects.
     stale: list[tuple[str, str, str]] = field(default_factory=list)
-    #: Frames, generators and coroutines that run old code to their end.
-    running: list[str] = field(default_factory=list)
     operations: int = 0
     executed: int = 0
     paused_ms: float = 0.0

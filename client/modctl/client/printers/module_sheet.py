@@ -64,8 +64,8 @@ def module_sheet(wide: bool, sort: str, with_size: bool) -> Sheet:
     def rows(row: Row[Any]) -> list[Cells]:
         return [cells(message) for message in order.ordered(_modules(row), sort)]
 
-    # Most of a fleet sent the same batches, which are kept once: what they hold is looked at once, and told by a number,
-    # since the hash of a set of thousands is counted anew whenever it is asked for.
+    # Most of a fleet sent the same batches, which are kept once: what they hold is looked at once, and told by a
+    # number, since the hash of a set of thousands is counted anew whenever it is asked for.
     by_batches: dict[tuple[int, ...], int] = {}
     by_content: dict[Hashable, int] = {}
 

@@ -328,7 +328,8 @@ class Engine:
         found = self._memory.expiries.confirm(number)
         if found:
             numbers = ", ".join(str(revision.number) for revision in found)
-            told = {"outcome": "OUTCOME_APPLIED", "revision": found[-1].number, "message": f"revision {numbers} stands"}
+            message = f"revision {numbers} stands"
+            told = {"outcome": "OUTCOME_APPLIED", "revision": found[-1].number, "undoable": True, "message": message}
             yield _encode(told)
             return
         what = f"revision {number} does not wait" if number else "no revision waits"

@@ -1,5 +1,6 @@
-"""Hot-fixes of a service, each applied, observed, undone, and observed again, in one process that is never restarted."""
+"""Hot-fixes of a service, each applied, observed, undone, and observed again, in one process that never restarts."""
 
+# ruff: noqa: E501 - the rows of a table
 from __future__ import annotations
 
 import json

@@ -158,7 +158,7 @@ def test_a_directory_that_a_neighbour_made_first_is_refused_and_the_service_goes
         state,
         uid=VICTIM,
     )
-    assert ran.strip().endswith("()")  # no gateway could be had, and the service goes on
+    assert "()" in ran.splitlines()  # no gateway could be had, and the service goes on
     assert "no directory for modctl's sockets can be used" in ran
     assert {"directory": f"belongs to uid {NEIGHBOUR}", "symlink": "not a directory"}.get(trick, "") in ran
 

@@ -33,8 +33,10 @@ def keep(path: str, stat: tuple[int, int, int] | None) -> bytes | None:
         return None
     if (found.st_mtime_ns, found.st_size, found.st_ino) != tuple(stat):
         return None
-    import zlib
-
+    try:
+        import zlib
+    except ImportError:  # an interpreter built without it: nothing is kept, and no import of the host's fails for it
+        return None
     packed = zlib.compress(data, 1)
     if _kept_bytes + len(packed) > MAX_TOTAL_BYTES:
         return None

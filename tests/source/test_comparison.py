@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sources as they stand, a case a line
 """What two versions of a source differ in, statement by statement; nothing is loaded here."""
 
 from __future__ import annotations
@@ -5,7 +6,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from modctl.source.codes import deep_signature, identical, shape
 from modctl.source.comparison import compare
 from modctl.source.plan import ModulePlan, plan_module, read_text

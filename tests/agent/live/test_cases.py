@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import world  # noqa: E402
+import world
 
 FILES = sorted(path.stem for path in Path(__file__).parent.glob("cases_*.py"))
 ALL = [pytest.param(case, id=f"{name[6:]}: {case.title}") for name in FILES for case in __import__(name).CASES]

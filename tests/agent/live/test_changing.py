@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sources as they stand, a case a line
 """Reloads through the engine's own door: requests in, answers out, revisions kept."""
 
 from __future__ import annotations

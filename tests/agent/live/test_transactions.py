@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sources as they stand, a case a line
 """All of a change or none of it; and nothing left behind: undo, faults at every assignment, threads, leaks, kills."""
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def test_a_thousand_reloads_leave_nothing_behind() -> None:
             began = time.process_time(); reload(n); times.append(time.process_time() - began)
         gc.collect()
         grown = len(gc.get_objects()) - objects
-        early, late = sorted(times[:100])[50], sorted(times[-100:])[50]
+        early, late = min(times[:100]), min(times[-100:])  # the machine has other work
         print(grown, rss() - start, round(late / early, 2))
         assert m.C.__subclasses__() == [] and m.f() == 999
         assert len(object.__subclasses__()) < 2000

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from upgrades import UPGRADES, Upgrade  # noqa: E402
+from upgrades import UPGRADES, Upgrade
 
 CACHE = Path(os.environ.get("MODCTL_WHEELS", "/tmp/modctl-wheels"))
 pytestmark = pytest.mark.slow

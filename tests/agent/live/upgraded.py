@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from upgrades import UPGRADES  # noqa: E402
+from upgrades import UPGRADES
 
 
 def sources(folder: str, package: str) -> dict[str, tuple[str, str, bool]]:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sources as they stand, a case a line
 """Ten packages of the index upgraded in place: what is made before, and what must hold before and after.
 
 Each entry: distribution, old version, new version, import package, extra wheels, `use` (before), `check` (after; the objects made

@@ -16,8 +16,6 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-import modctl.agent.engine.live.reload  # before the forks: once for all
-
 
 @dataclass
 class Case:

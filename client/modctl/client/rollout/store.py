@@ -46,6 +46,8 @@ class RolloutStore:
     def create(self, plan: Mapping[str, Any], now_unix_s: float | None = None) -> str:
         """Makes a new rollout; returns its id, which sorts by time."""
         now_unix_s = time.time() if now_unix_s is None else now_unix_s
+        # The place above may be a MODCTL_STATE_DIR, which nobody uses where it is open to others.
+        os.makedirs(os.path.dirname(self.place), mode=0o700, exist_ok=True)
         os.makedirs(self.place, mode=0o700, exist_ok=True)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_unix_s))
         for attempt in range(1000):

@@ -102,7 +102,8 @@ def _run(case: Case) -> None:
                 {n: s for n, s in sources.items() if n in case.before}, Policy(**case.policy), new
             )
         except RefusedError as error:
-            assert case.fails == error.reason, f"refused: {error.reason}: {error}"
+            if case.fails != error.reason:
+                raise AssertionError(f"refused: {error.reason}: {error}") from error
             names["error"] = error
         except StagingError as error:
             if case.fails != type(error.raised).__name__:

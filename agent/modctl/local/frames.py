@@ -6,8 +6,8 @@ are the proto field names of modctl.v1 and enum values are their proto names, so
 
 Id 0 is the connection's own: the agent's hello, the gateway's welcome, and pings either way. Every other id belongs to
 a request of the gateway. The agent answers with one or more frames of the same id, the last one flagged LAST; a
-failure is a frame flagged ERR|LAST whose body is an ErrorDetail. A request of the gateway flagged CANCEL ends that id: the
-agent stops and sends nothing more for it.
+failure is a frame flagged ERR|LAST whose body is an ErrorDetail. A request of the gateway flagged CANCEL ends that id:
+the agent stops and sends nothing more for it.
 """
 
 from __future__ import annotations

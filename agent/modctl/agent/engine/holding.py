@@ -55,8 +55,8 @@ class Holding:
     def switched(self) -> float:
         """The moment at which new code is there: right after a commit, seconds since the epoch.
 
-        Of a wave of processes on one machine others are committing at this very moment. They come first: what is left to
-        do here is bookkeeping, and would take the processors that they wait for.
+        Of a wave of processes on one machine others are committing at this very moment. They come first: what is left
+        to do here is bookkeeping, and would take the processors that they wait for.
         """
         now_unix_s = time.time()
         if self.committing:

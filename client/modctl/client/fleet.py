@@ -255,9 +255,7 @@ class AsyncFleet(ChangeVerbs):
             processes = {target: each[:1] for target, each in processes.items()}
         return Survey(processes, result.failed, dry_run)
 
-    def stream(
-        self, call: Callable[[AsyncFleet], Awaitable[FleetResult[StreamedT]]]
-    ) -> AsyncIterator[Row[StreamedT]]:
+    def stream(self, call: Callable[[AsyncFleet], Awaitable[FleetResult[StreamedT]]]) -> AsyncIterator[Row[StreamedT]]:
         """The rows of one call as they come: `async for row in fleet.stream(lambda fleet: fleet.list("billing.*"))`.
 
         Args:

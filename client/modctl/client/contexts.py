@@ -141,9 +141,10 @@ def _parse(path: str, content: bytes) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(content.decode())
+        document: dict[str, Any] = tomllib.loads(content.decode())
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both
         raise UsageError(f"{path}: is no TOML: {error}") from error
+    return document
 
 
 def _configuration(path: str, document: dict[str, Any]) -> Configuration:

@@ -30,6 +30,7 @@ _OWN: Final = (
     ("flask", "modctl.agent.engine.live.adapters.flask"),
     ("werkzeug", "modctl.agent.engine.live.adapters.flask"),
     ("starlette", "modctl.agent.engine.live.adapters.starlette"),
+    ("celery", "modctl.agent.engine.live.adapters.celery"),
     ("jinja2", "modctl.agent.engine.live.adapters.registries"),
     ("click", "modctl.agent.engine.live.adapters.registries"),
 )

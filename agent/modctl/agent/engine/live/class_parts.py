@@ -12,6 +12,7 @@ from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.classes import MACHINERY, merge_namespace, remove_gone
+from modctl.agent.engine.live.mapped import is_mapped
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, Site
 from modctl.agent.engine.live.values import class_dict, mro
 from modctl.source.codes import CAPTURE
@@ -56,7 +57,7 @@ def can_run_in_part(live: Any, statement: Statement, old: Statement | None, base
     """
     if old is None or statement.header != old.header or statement.decorated or statement.generic or not bases_stayed:
         return False
-    if type(live) not in (type, abc.ABCMeta) or tuple in mro(live):
+    if (type(live) not in (type, abc.ABCMeta) and not is_mapped(live)) or tuple in mro(live):
         return False
     slots = [[s.text for s in version.body if "__slots__" in s.writes] for version in (old, statement)]
     return slots[0] == slots[1]

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from modctl.agent.engine.live.class_parts import Part, can_run_in_part, run_part
-from modctl.agent.engine.live.failures import StagingError
+from modctl.agent.engine.live.failures import RefusedError, StagingError
 from modctl.agent.engine.live.importing import absolute_name, staged_module
+from modctl.agent.engine.live.mapped import check_part, is_mapped
 from modctl.agent.engine.live.opaque import check_statement, receiver_of
 from modctl.agent.engine.live.states import UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import ATOMS, MISSING, is_class
@@ -81,7 +82,7 @@ class Runner:
         try:
             if not self._store_attribute(staged, statement) and not self._run_class(staged, statement):
                 self._execute(staged, statement)
-        except StagingError:
+        except (StagingError, RefusedError):
             raise
         except BaseException as error:
             raise StagingError(staged.name, statement.first_line, error) from error
@@ -197,6 +198,8 @@ class Runner:
             return False
         assert old is not None
         part = Part(statement, old, lambda read: self._reads_other(staged, read))
+        if is_mapped(live):
+            check_part(staged.name, live, part)
         site = replace(self._site(staged, statement.label, statement), follows=frozenset(part.follows))
         state = run_part(self.merger, staged, cast("type", live), part, site)
         self.decisions[staged.name, statement.label] = live

@@ -353,6 +353,10 @@ class Transaction:
                     value.__dict__["_clear_cache"]()  # functools.singledispatch
         for plan in self.plans.values():
             linecache.cache.pop(plan.filename, None)
+        if "django.urls.resolvers" in sys.modules:
+            from modctl.agent.engine.live.adapters.django import forget_urls
+
+            forget_urls([operation.what for operation in self.batch()])
 
 
 def _subclasses(cls: type) -> list[type]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: How long to wait for more changes of one save, in milliseconds: editors write a file in several steps.
 _SETTLE_MS = 20
 _AT_MOST_MS = 100
+#: After so long without a change everything is looked at once, in milliseconds.
+_FIRST_LOOK_MS = 300
 
 
 @command("dev", "Reload what is saved, as it is saved.")
@@ -79,7 +81,9 @@ async def _watch(fleet: AsyncFleet, session: Session, saves: Saves, mode: str, r
 async def _changes(root: str, fleet: AsyncFleet) -> AsyncIterator[list[str]]:
     import watchfiles
     from modctl.client.dev.saves import interesting
+    from modctl.client.local_sources import modules_of
 
+    begun = False
     async for changes in watchfiles.awatch(
         root,
         stop_event=fleet.stop,
@@ -87,5 +91,12 @@ async def _changes(root: str, fleet: AsyncFleet) -> AsyncIterator[list[str]]:
         debounce=_AT_MOST_MS,
         watch_filter=lambda _, file: interesting(file),
         raise_interrupt=False,
+        rust_timeout=_FIRST_LOOK_MS,
+        yield_on_timeout=True,
     ):
-        yield [file for _, file in changes]
+        if not begun:
+            # What was saved before the watch stood is found by looking at everything once.
+            begun = True
+            yield [file for _, file in modules_of(root)]
+        if changes:
+            yield [file for _, file in changes]

@@ -359,7 +359,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("InjectModule", module_service_pb2.InjectModuleRequest(), "operations[0].inject.name"),
     ("ImportModules", module_service_pb2.ImportModulesRequest(), "operations"),
     ("ImportModules", module_service_pb2.ImportModulesRequest(names=["ok", "not ok"]), "operations[1].import_module.name"),  # noqa: E501
-    ("ImportModules", module_service_pb2.ImportModulesRequest(names=["a"] * 1001), "operations"),
+    ("ImportModules", module_service_pb2.ImportModulesRequest(names=["a"] * 1001), "names"),
     ("EvictModules", module_service_pb2.EvictModulesRequest(), "operations"),
     ("ReimportModules", module_service_pb2.ReimportModulesRequest(), "operations"),
     ("ReimportModules", reimport(change_pb2.ReimportOperation(name="a", mode=77)), "operations[0].reimport.mode"),  # type: ignore[arg-type]

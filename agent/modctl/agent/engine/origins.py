@@ -13,8 +13,9 @@ from modctl.agent.engine.live import keeping
 #: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
 _UNCERTAINTY_S: Final = 0.05
 _MAX_ANCESTORS: Final = 16
-#: Loaded modules are looked at so long after start(), so many at once, with such pauses.
-SURVEY_DELAY_S: Final = 0.5
+#: Loaded modules are looked at so long after start(), so many at once, with such pauses: the last loaded first, which
+#: are mostly the program's own. What is edited before it was looked at has no proven baseline.
+SURVEY_DELAY_S: Final = 0.05
 SURVEY_ENTRIES: Final = 200
 SURVEY_PAUSE_S: Final = 0.05
 
@@ -54,7 +55,8 @@ class Origins:
             return
         if self._unsurveyed is None:
             # Weakly: a module that the program drops meanwhile must not be kept by our list.
-            self._unsurveyed = [(key, reference_to(value)) for key, value in table.entries() if type(key) is str]
+            entries = reversed(table.entries())
+            self._unsurveyed = [(key, reference_to(value)) for key, value in entries if type(key) is str]
         for name, reference in self._unsurveyed[:SURVEY_ENTRIES]:
             candidate = reference()
             facts = inventory.facts_of(name, candidate)

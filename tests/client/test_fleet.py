@@ -461,6 +461,16 @@ def test_a_dry_run_that_breaks_is_no_unknown_change(shop: FakeServer) -> None:
     assert outcomes(result) == dict.fromkeys((FIRST, SECOND, THIRD), "TIMED_OUT")
 
 
+def test_a_process_that_is_silent_in_a_dry_run_is_no_unknown_change(shop: FakeServer) -> None:
+    shop.results[4128] = error_pb2.ErrorDetail(code="DEADLINE_EXCEEDED", reason="TIMED_OUT", message="no answer")
+    shop.results[4129] = error_pb2.ErrorDetail(code="FAILED_PRECONDITION", reason="FROZEN", message="deploy")
+    with Fleet.connect(shop.address) as fleet:
+        planned = fleet.evict("a", dry_run=True)
+        changed = fleet.evict("a")
+    assert outcomes(planned) == {FIRST: "APPLIED", SECOND: "TIMED_OUT", THIRD: "REFUSED"}  # the first is a fake
+    assert outcomes(changed) == {FIRST: "APPLIED", SECOND: "UNKNOWN", THIRD: "REFUSED"}
+
+
 def test_a_target_that_is_down_is_not_sent_the_change(shop: FakeServer) -> None:
     with Fleet.connect(shop.address, "127.0.0.1:1") as fleet:
         result = fleet.evict("a")

@@ -30,10 +30,16 @@ CHANGE_MARGIN_S = 5.0
 
 
 class OneAnswerEach:
-    """For calls in which every process answers once."""
+    """For calls in which every process answers once.
 
-    def __init__(self, request: Request) -> None:
+    Args:
+        request: what they are asked.
+        dry_run: whether it asks what a change would do: who does not answer has changed nothing.
+    """
+
+    def __init__(self, request: Request, dry_run: bool = False) -> None:
         self._request = request
+        self._dry_run = dry_run
         self._answers: dict[str, Answer] = {}
 
     def add(self, body: bytes) -> None:
@@ -55,7 +61,7 @@ class OneAnswerEach:
             process, service, pid = answer.process
             value, error = answer.value, answer.error
             if error is not None:
-                outcome = outcome_of(error, self._request.changes, sent=True)
+                outcome = outcome_of(error, self._request.changes, sent=not self._dry_run)
                 rows.append(Row(target.label, process, service, pid, outcome, error=error))
             else:
                 outcome = getattr(value, "outcome", "APPLIED" if self._request.changes else "OK")

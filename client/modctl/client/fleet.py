@@ -339,7 +339,7 @@ class AsyncFleet(ChangeVerbs):
                 self.dialer.failure,
                 frozenset(process.id for process in survey.processes[target.label]) if compare else frozenset(),
             )
-            rows = await call.run(lambda: dispatch.OneAnswerEach(request))
+            rows = await call.run(lambda: dispatch.OneAnswerEach(request, filled.dry_run))
             if compare:
                 rows = dispatch.name_the_silent(rows, target, survey.processes[target.label])
             return self._heard(rows)

@@ -208,6 +208,29 @@ def test_the_survey_looks_at_files_soon_after_start(world: World) -> None:
     )
 
 
+def test_the_module_that_starts_the_agent_is_known_as_it_was_then(world: World) -> None:
+    world.run(
+        """
+        engine.stop()
+        sys.make_engine = Engine
+        import starter
+        engine = sys.engine
+        while (wait_s := engine.next_expiry_s()) is not None:
+            time.sleep(wait_s)
+            engine.expire()
+        write("starter.py", "X = 2\\n")
+        (detail,) = answer("get_module", name="starter", with_source=True)
+        assert "make_engine" in detail["source"] and "# edited" not in detail["source"], detail
+        """,
+        # It is edited while its own code still runs.
+        {
+            "starter.py": "import os, sys\nsys.engine = sys.make_engine()\nsys.engine.start()\nX = 1\n"
+            "def f():\n    return 1\n"
+            "with open(__file__, 'a') as file:\n    file.write('# ed' + 'ited\\n')\n"
+        },
+    )
+
+
 def test_generations_count_what_anybody_does_to_a_name(world: World) -> None:
     world.run(
         """

@@ -160,8 +160,6 @@ def test_an_importer_of_a_module_that_is_being_injected_waits_for_it_or_does_not
                 try:
                     import fresh
                 except ModuleNotFoundError:
-                    if sys.version_info < (3, 12):
-                        time.sleep(0.001)  # without it they keep every importer out, modctl or not: see the next test
                     continue
                 except BaseException as error:
                     seen.append(repr(error))
@@ -176,9 +174,8 @@ def test_an_importer_of_a_module_that_is_being_injected_waits_for_it_or_does_not
     )
 
 
-def test_importers_that_never_pause_cannot_hold_a_change_beyond_its_time_limit(world: World) -> None:
-    # Up to 3.11 they starve whoever wants the name's import lock (measured without modctl: 3.10 always, 3.11 mostly,
-    # 3.12 and 3.13 never). Then the change must fail in time, and whole.
+def test_importers_that_never_pause_do_not_keep_a_change_out(world: World) -> None:
+    # Without modctl they starve whoever else wants the name's import lock: 3.10 always, 3.11 mostly.
     world.run(
         """
         seen, ended = [], []
@@ -193,18 +190,16 @@ def test_importers_that_never_pause_cannot_hold_a_change_beyond_its_time_limit(w
         threads = [threading.Thread(target=importer) for _ in range(4)]
         [thread.start() for thread in threads]
         began = time.monotonic()
-        result = change(inject("fresh", "FIRST = 1\\nLAST = 1\\n"), timeout_s=2)
+        result = change(inject("fresh", "FIRST = 1\\nLAST = 1\\n"), timeout_s=8)
         took = time.monotonic() - began
         ended.append(True)
         [thread.join() for thread in threads]
-        assert took < 15, took
-        assert result["outcome"] in ("OUTCOME_APPLIED", "OUTCOME_FAILED", "OUTCOME_REFUSED"), result
-        assert set(seen) <= {1}, seen
-        assert ("fresh" in sys.modules) == (result["outcome"] == "OUTCOME_APPLIED"), result
-        if result["outcome"] != "OUTCOME_APPLIED":
-            applied(inject("fresh", "LAST = 2\\n"), timeout_s=10)
-        import fresh
-        assert fresh.LAST in (1, 2)
+        assert result["outcome"] == "OUTCOME_APPLIED", result
+        assert took < 8, took
+        assert set(seen) == {1}, seen
+        import importlib._bootstrap
+        assert importlib._bootstrap._find_and_load.__code__.co_varnames[:2] == ("name", "import_")
+        assert importlib._bootstrap._find_and_load.__closure__ is None, "the hook is still there"
         """
     )
 

@@ -4,6 +4,7 @@ Everything private that modctl uses of the import system, on CPython 3.10 to 3.1
 
 * `_load_unlocked(spec)` and `_exec(spec, module)`: each first import and each reload goes through these module globals.
 * `_gcd_import(name, package, level)`: what importlib.import_module calls.
+* `_find_and_load(name, import_)`: each import of a name that is not loaded goes through this module global.
 * `_module_locks`, `_ModuleLockManager` and the global import lock: who is importing what at this moment.
 
 `self_test()` says at start which of these work as known; what does not is done without.
@@ -46,12 +47,17 @@ def disguise(function: Any) -> Any:
     return function
 
 
+def _arguments(name: str) -> tuple[str, ...]:
+    code = getattr(getattr(_bootstrap, name, None), "__code__", None)
+    return code.co_varnames[: code.co_argcount] if code is not None else ()
+
+
+#: Whether `_find_and_load` is as this file knows it.
+FINDS_AND_LOADS: Final = _arguments("_find_and_load") == ("name", "import_")
+
+
 def self_test() -> dict[str, bool]:
     """Which of the private parts are as this file knows them."""
-
-    def arguments(name: str) -> tuple[str, ...]:
-        code = getattr(getattr(_bootstrap, name, None), "__code__", None)
-        return code.co_varnames[: code.co_argcount] if code is not None else ()
 
     locks = isinstance(getattr(_bootstrap, "_module_locks", None), dict) and hasattr(_imp, "acquire_lock")
     if locks:
@@ -63,9 +69,9 @@ def self_test() -> dict[str, bool]:
         except Exception:  # noqa: BLE001 - whatever it is, the private API is not the one that we know
             locks = False
     return {
-        "load": arguments("_load_unlocked") == ("spec",),
-        "exec": arguments("_exec") == ("spec", "module"),
-        "import_module": arguments("_gcd_import") == ("name", "package", "level"),
+        "load": _arguments("_load_unlocked") == ("spec",),
+        "exec": _arguments("_exec") == ("spec", "module"),
+        "import_module": _arguments("_gcd_import") == ("name", "package", "level"),
         "locks": locks,
     }
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import shielding
-from modctl.agent.engine import table
+from modctl.agent.engine import courtesy, table
 from modctl.agent.engine.memory import Memory
 from modctl.agent.engine.patterns import matcher
 from modctl.agent.engine.safe import clean
@@ -84,6 +84,7 @@ class Engine:
         self._lock = allocate_lock()
         self._quiesced_by = None
         self._memory.recorder.after_fork_in_child()
+        courtesy.after_fork_in_child()
         self._memory.generations.after_fork_in_child()
         self._memory.holding.forget()
         shielding.after_fork_in_child()

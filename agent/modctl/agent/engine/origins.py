@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.generations import Generations, Stat, reference_to
 from modctl.agent.engine.live import keeping
+from modctl.agent.engine.safe import module_dict
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 #: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
 _UNCERTAINTY_S: Final = 0.05
 _MAX_ANCESTORS: Final = 16
+_MAX_CALLERS: Final = 16
 #: Loaded modules are looked at so long after start(), so many at once, with such pauses: the last loaded first, which
 #: are mostly the program's own. What is edited before it was looked at has no proven baseline.
 SURVEY_DELAY_S: Final = 0.05
@@ -38,10 +44,14 @@ class Origins:
 
     def begin_survey(self) -> None:
         """Modules that are loaded now are looked at soon, some at a time, before their files have had much time to
-        change.
+        change; those in whose code start() is called, at once: they are what is edited first.
         """
         if self._survey_due_s is None:
             self._agent_started_s = time.time()
+            for name, candidate in _modules_that_call():
+                facts = inventory.facts_of(name, candidate)
+                if facts.file:
+                    self.note(name, candidate, facts.origin)
             self._there_at_start = frozenset(key for key, _ in table.entries() if type(key) is str)
             self._survey_due_s = time.monotonic() + SURVEY_DELAY_S
 
@@ -60,7 +70,7 @@ class Origins:
         for name, reference in self._unsurveyed[:SURVEY_ENTRIES]:
             candidate = reference()
             facts = inventory.facts_of(name, candidate)
-            if facts.file and not facts.initializing:
+            if facts.file:
                 self.note(name, candidate, facts.origin)
         self._unsurveyed = self._unsurveyed[SURVEY_ENTRIES:]
         self._survey_due_s = time.monotonic() + SURVEY_PAUSE_S if self._unsurveyed else None
@@ -100,6 +110,19 @@ class Origins:
             except (OSError, ValueError, IndexError):
                 self._interpreter_started_s = 0.0
         return self._interpreter_started_s
+
+
+def _modules_that_call() -> list[tuple[str, Any]]:
+    """The modules whose top-level code runs on this thread right now, the innermost first."""
+    found: list[tuple[str, Any]] = []
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and len(found) < _MAX_CALLERS:
+        if frame.f_code.co_name == "<module>":
+            name = dict.get(frame.f_globals, "__name__")
+            if type(name) is str and name and module_dict(candidate := table.get(name)) is frame.f_globals:
+                found.append((name, candidate))
+        frame = frame.f_back
+    return found
 
 
 def _oldest_start_s() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from modctl.agent.engine import bootstrap
+from modctl.agent.engine import bootstrap, courtesy
 from modctl.agent.primitives import allocate_lock, original, start_new_thread
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ class ImportsHeld:
         if not self._usable:
             return ""
         deadline_s = time.monotonic() + timeout_s
+        if bootstrap.try_hold_imports():
+            if not self._blocker():
+                return ""
+            bootstrap.let_imports_go()
+        with courtesy.awaiting(self._names):
+            return self._wait(deadline_s)
+
+    def _wait(self, deadline_s: float) -> str:
         looks_at_unowned = looks_at_owned = 0
         while True:
             blocker = _GLOBAL_LOCK
@@ -95,7 +103,7 @@ class ImportsHeld:
 
 
 class QueuedLock:
-    """The import lock of one name, waited for in the order in which threads came, on a thread that can be left waiting.
+    """The import lock of one name, waited for on a thread that can be left waiting.
 
     Only one is ever held, and nothing is waited for with it but the global lock, which nobody keeps.
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import builtins
 import time
+from contextlib import ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modctl.agent.engine import bootstrap, table
+from modctl.agent.engine import bootstrap, courtesy, table
 from modctl.agent.engine.commit import give_back, publish_initializing, withdraw
 from modctl.agent.engine.names import leaf_of, parent_of
 from modctl.agent.engine.recipes import FoundRecipe, Recipe, search_path
@@ -264,7 +265,9 @@ class Staging:
         return module if final is MISSING else final
 
     def _execute_as_new(self, recipe: Recipe, module: ModuleType) -> Any:
-        with bootstrap.import_lock_of(recipe.name):
+        with ExitStack() as held:
+            with courtesy.awaiting((recipe.name,)):
+                held.enter_context(bootstrap.import_lock_of(recipe.name))
             publish_initializing(recipe.name, module)
             self._published.append(recipe.name)
             final: Any = MISSING

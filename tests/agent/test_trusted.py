@@ -13,6 +13,7 @@ from modctl.agent.errors import ConfigurationError, RequestError
 from modctl.agent.settings import Policy, resolve
 from modctl.agent.trusted import TrustingEngine, checked
 from modctl.local import signing
+from modctl.local.packages import laid_out
 
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -88,12 +89,23 @@ def test_a_package_needs_one_signature_over_all_of_it() -> None:
         {"name": "p.a", "package": False, "source": TEXT},
     ]
     told = {"inject": {"name": "p", "modules": modules, "data": {"x.json": base64.b64encode(b"{}").decode()}}}
-    files = {"__init__.py": "", "a.py": TEXT, "x.json": b"{}"}
-    good = signature("p", signing.content_digest("p", *signing.package_of("p", files)))
+    layout = laid_out("p", {"__init__.py": b"", "a.py": TEXT.encode(), "x.json": b"{}"})
+    signed = [signing.Module(one.name, one.package, one.content.decode()) for one in layout.modules]
+    good = signature("p", signing.content_digest("p", signed, layout.data))
     assert reasons(told, signatures=[good]) == []
     told["inject"]["data"]["y"] = ""
     assert len(reasons(told, signatures=[good])) == 1
     assert len(reasons({"inject": {"name": "p", "data": {"x.py": ""}}}, signatures=[good])) == 1
+
+
+def test_a_name_with_line_ends_cannot_stand_for_two_modules_of_a_signed_package() -> None:
+    """A gateway that lies could leave out a module, and let the name of another tell of it."""
+    first, second = signing.Module("p", True, ""), signing.Module("p.a", False, TEXT)
+    good = signature("p", signing.content_digest("p", [first, second], {}))
+    forged = f"p package {signing.text_digest('')}\nmodule p.a"
+    assert signing.package_digest([signing.Module(forged, False, TEXT)], {}) == good["digest"]
+    told = {"inject": {"name": "p", "modules": [{"name": forged, "package": False, "source": TEXT}]}}
+    assert len(reasons(told, signatures=[good])) == 1
 
 
 def test_the_engine_refuses_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

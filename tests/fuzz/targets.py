@@ -141,9 +141,9 @@ def hosts(data: bytes) -> None:
 
 def archives(data: bytes) -> None:
     """Archives: files that lie inside and within the limits, or ArchiveError."""
-    from modctl.gateway import archives as under_test
-    from modctl.gateway import packages
-    from modctl.gateway.errors import ArchiveError
+    from modctl.local import archives as under_test
+    from modctl.local import packages
+    from modctl.local.archives import ArchiveError
 
     if data[:1] == b"\1":
         data = _zipped(Bytes(data[1:]))

@@ -11,10 +11,9 @@ import zipfile
 from typing import Any
 
 import pytest
-from modctl.gateway import archives, packages
-from modctl.gateway.archives import check_path, unpacked
-from modctl.gateway.errors import ArchiveError
-from modctl.gateway.packages import laid_out, of_archive
+from modctl.local import archives, packages
+from modctl.local.archives import ArchiveError, check_path, unpacked
+from modctl.local.packages import laid_out, of_archive
 
 
 def zipped(files: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED, **attributes: Any) -> bytes:

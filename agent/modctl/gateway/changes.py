@@ -9,11 +9,11 @@ import stat
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.gateway import packages
-from modctl.gateway.archives import unpacked
-from modctl.gateway.errors import ArchiveError, ContentRefusedError, Fault, SourceError
+from modctl.gateway.errors import ContentRefusedError, Fault, SourceError
 from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.sources import MAGIC, MAX_SOURCE_BYTES, OPTIMIZE, Sources
+from modctl.local import packages
+from modctl.local.archives import ArchiveError, unpacked
 from modctl.v1 import change_pb2
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ GatewayError
 │   └── TakenError           another gateway has the instance
 ├── CallFailure              a call, or one process's part of it, has no answer: becomes an ErrorDetail
 ├── ListenError (OSError)    an address cannot be served, or not safely
-├── ArchiveError (ValueError)  an archive is not safe, or no archive
 ├── SourceError (ValueError)   source cannot be decoded or compiled
 └── ContentRefusedError      what a request carries cannot be used: each process's result is a refusal
+
+Archives that are not safe are modctl.local.archives.ArchiveError.
 """
 
 from __future__ import annotations
@@ -46,19 +47,6 @@ class ListenError(GatewayError, OSError):
     def __init__(self, address: str, problem: str, cure: str) -> None:
         super().__init__(f"{address} is not served: {problem}; {cure}")
         self.address = address
-
-
-class ArchiveError(GatewayError, ValueError):
-    """An archive is not safe to unpack, or is none.
-
-    Args:
-        reason: BAD_ARCHIVE, or LIMIT where it is only too much.
-        problem: one sentence.
-    """
-
-    def __init__(self, problem: str, reason: str = "BAD_ARCHIVE") -> None:
-        super().__init__(problem)
-        self.reason = reason
 
 
 class SourceError(GatewayError, ValueError):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from modctl.gateway import packages
-from modctl.gateway.archives import unpacked
-from modctl.gateway.errors import ArchiveError, SourceError
+from modctl.gateway.errors import SourceError
 from modctl.gateway.policy.requests import operations_of
 from modctl.gateway.sources import decoded
-from modctl.local import signing
+from modctl.local import packages, signing
+from modctl.local.archives import ArchiveError, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

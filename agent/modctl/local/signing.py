@@ -94,39 +94,6 @@ def content_digest(name: str, modules: Sequence[Module], data: Mapping[str, byte
     return package_digest(modules, data)
 
 
-def package_of(name: str, files: Mapping[str, str | bytes]) -> tuple[list[Module], dict[str, bytes]]:
-    """A package's files as the modules and data that a gateway makes of them.
-
-    Args:
-        name: the name that the package gets.
-        files: by path within the package; what is text is a source, decoded, what is bytes is not.
-    """
-    sources: dict[str, str] = {}
-    data: dict[str, bytes] = {}
-    for place, content in files.items():
-        if place.endswith((".pyc", ".pyo")) or "__pycache__" in place.split("/"):
-            continue
-        if isinstance(content, str) and is_module(place):
-            sources[place] = content
-        else:
-            data[place] = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
-    folders = {""}
-    for place in sources:
-        parts = place.split("/")[:-1]
-        folders.update("/".join(parts[: depth + 1]) for depth in range(len(parts)))
-    modules = [
-        Module(_dotted(name, folder), True, sources.pop(f"{folder}/__init__.py" if folder else "__init__.py", ""))
-        for folder in sorted(folders)
-    ]
-    modules += [Module(_dotted(name, place[: -len(".py")]), False, text) for place, text in sources.items()]
-    return modules, data
-
-
-def is_module(place: str) -> bool:
-    """Whether a file of a package is one that an import can find."""
-    return place.endswith(".py") and all(part.isidentifier() for part in place[: -len(".py")].split("/"))
-
-
 def problem_with(
     name: str, digest: str, signatures: Iterable[Signature], keys: Iterable[Key], now_unix_s: float
 ) -> tuple[str, str]:
@@ -162,10 +129,6 @@ def problem_with(
                 break
             return key.name, ""
     return "", why
-
-
-def _dotted(name: str, place: str) -> str:
-    return f"{name}.{place.replace('/', '.')}" if place else name
 
 
 def _digest(data: bytes) -> str:

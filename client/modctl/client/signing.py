@@ -12,11 +12,14 @@ import importlib.util
 import json
 import os
 import time
+import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.client import packages
 from modctl.client.errors import CredentialsError, SourceError
 from modctl.local import signing
+from modctl.local.archives import ArchiveError, unpacked
+from modctl.local.packages import laid_out, of_archive
 from modctl.local.signing import Signature
 
 if TYPE_CHECKING:
@@ -89,26 +92,26 @@ def sign(key: Ed25519PrivateKey, key_name: str, name: str, digest: str, valid_s:
 
 
 def digest_of(name: str, path: str) -> str:
-    """The digest that is signed of a source file or a package's directory.
+    """The digest that is signed of a source file, or of a package: its directory, a zip or a wheel.
+
+    Of a package the digest is that of its modules and data files, however they are packed: who signs a directory has
+    signed the zip of it. Compiled files, and a wheel's records about itself, are not part of it, and do not travel.
 
     Raises:
-        SourceError: it cannot be read or decoded, or is an archive.
+        SourceError: it cannot be read or decoded, or no such package is in it.
     """
-    if not os.path.isdir(path):
-        if path.endswith((".zip", ".whl")):
-            raise SourceError(path, "an archive; unpack it, sign the directory and inject that")
+    if not os.path.isdir(path) and not zipfile.is_zipfile(path):
         return signing.text_digest(_decoded(path, packages.read_source(path)))
-    files, _ = packages.read_package(path)
-    return package_digest_of(name, files or {}, path)
-
-
-def package_digest_of(name: str, files: Mapping[str, bytes], path: str) -> str:
-    """The digest that is signed of a package's files."""
-    decoded: dict[str, str | bytes] = {
-        place: _decoded(os.path.join(path, place), content) if signing.is_module(place) else content
-        for place, content in files.items()
-    }
-    return signing.content_digest(name, *signing.package_of(name, decoded))
+    files, archive = packages.read_package(path)
+    try:
+        layout = laid_out(name, files) if files is not None else of_archive(name, unpacked(archive or b""))
+    except ArchiveError as error:
+        raise SourceError(path, f"cannot be signed as {name}: {error}") from error
+    modules = [
+        signing.Module(one.name, one.package, _decoded(os.path.join(path, one.place), one.content))
+        for one in layout.modules
+    ]
+    return signing.content_digest(name, modules, layout.data)
 
 
 def write(path: str, signatures: Iterable[Signature]) -> None:

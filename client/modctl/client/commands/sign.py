@@ -10,7 +10,7 @@ from modctl.client.options import Duration, command, flag
 
 
 @command("sign", "Sign a source, for targets that want signatures.")
-@click.argument("source", required=False, metavar="[FILE|DIR]")
+@click.argument("source", required=False, metavar="[FILE|DIR|ZIP|WHL]")
 @flag("--name", metavar="NAME", help="The module that it is to be.")
 @flag("--signing-key", type=click.Path(), metavar="F", help="The private key, as --new-key made it.")
 @flag("--key-name", metavar="NAME", help="What the policy calls the key; the key file's name without .key.")
@@ -26,7 +26,7 @@ def sign_command(
     out: str | None,
     new_key: str | None,
 ) -> int:
-    """Sign a source file or a package's directory as a module of that name.
+    """Sign a source file or a package (its directory, a zip or a wheel) as a module of that name.
 
     \b
     modctl sign --new-key release-2026.key
@@ -43,7 +43,7 @@ def sign_command(
         click.echo(f"modctl: the private key is in {new_key}; the lines above belong into the policy file", err=True)
         return 0
     if source is None or not name or not signing_key:
-        raise click.UsageError("give a file or directory, --name and --signing-key; or --new-key")
+        raise click.UsageError("give a file, directory, zip or wheel, --name and --signing-key; or --new-key")
     key = signing.load_key(signing_key)
     digest = signing.digest_of(name, source)
     place = out or source.rstrip("/") + signing.ENDING
@@ -53,7 +53,7 @@ def sign_command(
 
 
 @command("verify", "Check a signature that `modctl sign` made.")
-@click.argument("source", metavar="FILE|DIR")
+@click.argument("source", metavar="FILE|DIR|ZIP|WHL")
 @flag("--name", metavar="NAME", help="The module that it is to be; what the signature says.")
 @flag("--signature", metavar="F", help="The signature; SOURCE.sig.")
 @flag("--public", multiple=True, required=True, metavar="KEY", help="A public key in base64. Repeats.")

@@ -1,4 +1,7 @@
-"""Unpacks zip files and wheels, in memory, believing nothing that they say about themselves."""
+"""Unpacks zip files and wheels, in memory, believing nothing that they say about themselves.
+
+Here because whoever signs an archive and whoever checks the signature must read it alike.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import zipfile
 import zlib
 from typing import Final
 
-from modctl.gateway.errors import ArchiveError
-
 #: Everything unpacked, in bytes.
 MAX_TOTAL_BYTES: Final = 32 * 1024 * 1024
 MAX_MEMBER_BYTES: Final = 16 * 1024 * 1024
@@ -17,6 +18,19 @@ MAX_MEMBERS: Final = 5_000
 MAX_NAME_CHARACTERS: Final = 512
 _READ_BYTES: Final = 64 * 1024
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
+
+
+class ArchiveError(ValueError):
+    """An archive is not safe to unpack, or is none.
+
+    Args:
+        reason: BAD_ARCHIVE, or LIMIT where it is only too much.
+        problem: one sentence.
+    """
+
+    def __init__(self, problem: str, reason: str = "BAD_ARCHIVE") -> None:
+        super().__init__(problem)
+        self.reason = reason
 
 
 def unpacked(content: bytes) -> dict[str, bytes]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from modctl.gateway.archives import check_path
-from modctl.gateway.errors import ArchiveError
+from modctl.local.archives import ArchiveError, check_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import signal
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -152,7 +151,7 @@ class Host:
         needs: modules that have to be installed.
         serves: whether it answers HTTP.
         respawns: whether it starts a new worker where one has died.
-        stop_signal: what ends it.
+        ends_after_loss: whether it still ends in order when one of its workers was killed.
     """
 
     name: str
@@ -162,7 +161,7 @@ class Host:
     needs: tuple[str, ...] = ()
     serves: bool = True
     respawns: bool = True
-    stop_signal: int = signal.SIGTERM
+    ends_after_loss: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -214,8 +213,7 @@ HOSTS = [
         agents=3,
         needs=("celery",),
         serves=False,
-        # Celery does not end on TERM after one of its children was killed, with or without an agent.
-        stop_signal=signal.SIGQUIT,
+        ends_after_loss=False,  # after one of its children was killed; with or without an agent
     ),
     Host("multiprocessing-fork", FORKING, ("app.py",), agents=4, serves=False),
     Host("gevent-patched", GEVENT_SERVER, ("app.py", "{port}"), agents=1, needs=("gevent",), respawns=False),

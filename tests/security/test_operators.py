@@ -1,4 +1,4 @@
-"""What operators type and see: roles in certificates, signatures, the audit log, the doctor, why a target says no."""
+"""What operators type and see: roles in certificates, the audit log, the doctor, why a target says no."""
 
 from __future__ import annotations
 
@@ -13,55 +13,10 @@ from support.cli import document, modctl
 from support.services import Service, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.timeout(180)]
-
-HOST = """
-import sys, time
-sys.path.insert(0, {folder!r})
-import billing.tax
-from modctl import agent
-handle = agent.start(service="shop", required=True, {arguments})
-print("ready", flush=True)
-while True:
-    time.sleep(0.05)
-"""
-
-
-@pytest.fixture
-def tls(short_dir: Path) -> Path:
-    """A folder with an authority, a service's certificate and three operators'."""
-    folder = short_dir / "tls"
-    nowhere = short_dir
-    modctl("tls", "init", "--dir", folder, state_dir=nowhere)
-    modctl("tls", "issue", "shop", "--server", "localhost", "--server", "127.0.0.1", "--dir", folder, state_dir=nowhere)
-    for role in ("viewer", "operator", "admin"):
-        modctl("tls", "issue", role[0], "--role", role, "--dir", folder, state_dir=nowhere)
-    return folder
-
-
-@pytest.fixture
-def start(state_dir: Path, short_dir: Path) -> Iterator[Callable[..., Service]]:
-    """Starts a service whose agent gets these arguments, as Python text."""
-    package = short_dir / "app" / "billing"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "tax.py").write_text("RATE = 19\n")
-    started: list[Service] = []
-
-    def make(arguments: str, **environment: str) -> Service:
-        program = short_dir / "host.py"
-        program.write_text(HOST.format(folder=str(package.parent), arguments=arguments))
-        service = Service([sys.executable, program], state_dir=state_dir, environment=environment)
-        started.append(service)
-        service.wait_for_agents(1)
-        return service
-
-    yield make
-    for one in started:
-        one.end()
 
 
 def flags(tls: Path, who: str, port: int) -> list[str]:
@@ -185,77 +140,6 @@ def test_certificates_are_taken_anew_without_a_restart(
     old = ["--cacert", tls / "ca.pem", "--cert", tls / "old-a.pem", "--key", tls / "old-a.key"]
     modctl("list", *map(str, old), "-H", f"localhost:{port}", state_dir=state_dir, expect=4)
     assert not service.has_ended()
-
-
-@pytest.mark.parametrize("where", ["policy", "process"])
-def test_a_service_that_wants_signatures_takes_signed_source_only(
-    start: Callable[..., Service], state_dir: Path, short_dir: Path, where: str
-) -> None:
-    key = short_dir / "release.key"
-    made = modctl("sign", "--new-key", key, state_dir=state_dir)
-    public = made.stdout.split('public = "')[1].partition('"')[0]
-    assert key.stat().st_mode & 0o777 == 0o600
-    if where == "policy":
-        policy = short_dir / "policy.toml"
-        policy.write_text(f"version = 1\n[require]\nsignature = true\n{made.stdout}")
-        start(f"policy={str(policy)!r}")
-    else:
-        start(f"policy=agent.Policy(trusted_keys=({public!r},))")
-    source = short_dir / "tax.py"
-    source.write_bytes(b"# -*- coding: latin-1 -*-\r\nRATE = '\xe4'\r\n")
-    inject = ("inject", "billing.tax", "--file", source, "--replace", "--all")
-    code = 7 if where == "policy" else 3
-    ran = modctl(*inject, state_dir=state_dir, expect=code)
-    assert "signature" in ran.stdout + ran.stderr
-
-    modctl("sign", source, "--name", "billing.tax", "--signing-key", key, state_dir=state_dir)
-    signature = short_dir / "tax.py.sig"
-    assert "signed by" in modctl("verify", source, "--public", public, state_dir=state_dir).stdout
-    modctl(*inject, "--signature", signature, state_dir=state_dir)
-    assert "RATE" in modctl("get", "billing.tax", "--source", state_dir=state_dir).stdout
-    modctl("reimport", "billing.tax", "--all", state_dir=state_dir)  # from the host's own disk: needs no signature
-
-    source.write_text("RATE = 0\n")
-    modctl(*inject, "--signature", signature, state_dir=state_dir, expect=code)
-    modctl("verify", source, "--public", public, state_dir=state_dir, expect=1)
-    elsewhere = ("inject", "billing.other", "--file", source, "--signature", signature, "--all")
-    modctl(*elsewhere, state_dir=state_dir, expect=code)
-
-    local = short_dir / "local" / "billing" / "tax.py"
-    local.parent.mkdir(parents=True)
-    (local.parent / "__init__.py").touch()
-    local.write_text("RATE = 8\n")
-    reload = ("reload", "billing.tax", "--from", short_dir / "local", "--all")
-    modctl(*reload, state_dir=state_dir, expect=code)
-    modctl("sign", local, "--name", "billing.tax", "--signing-key", key, state_dir=state_dir)
-    modctl(*reload, "--signature", f"{local}.sig", state_dir=state_dir)
-
-    package = short_dir / "extra"
-    (package / "sub").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "sub" / "deep.py").write_text("D = 1\n")
-    (package / "data.json").write_text("{}")
-    modctl("sign", package, "--name", "extra", "--signing-key", key, state_dir=state_dir)
-    inject = ("inject", "extra", "--package", package, "--signature", short_dir / "extra.sig", "--all")
-    modctl(*inject, state_dir=state_dir)
-    (package / "data.json").write_text("[]")
-    modctl(*inject, "--replace", state_dir=state_dir, expect=code)
-
-
-def test_signing_refuses_keys_that_others_can_read_and_files_that_are_none(short_dir: Path) -> None:
-    key = short_dir / "k.key"
-    modctl("sign", "--new-key", key, state_dir=short_dir)
-    modctl("sign", "--new-key", key, state_dir=short_dir, expect=2)  # never over one that is there
-    source = short_dir / "a.py"
-    source.write_text("")
-    sign = ("sign", source, "--name", "a", "--signing-key", key)
-    key.chmod(0o644)
-    assert "chmod 0600" in modctl(*sign, state_dir=short_dir, expect=2).stderr
-    key.chmod(0o600)
-    key.write_text("nonsense")
-    assert "no private key" in modctl(*sign, state_dir=short_dir, expect=2).stderr
-    (short_dir / "a.py.sig").write_text('{"v": 2}')
-    assert "version 2" in modctl("verify", source, "--public", "A" * 43 + "=", state_dir=short_dir, expect=2).stderr
 
 
 def test_nothing_that_tls_makes_is_written_over_or_open(tls: Path, short_dir: Path) -> None:

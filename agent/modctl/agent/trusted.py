@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Made by the gateway of text or files; never looked at here.
 _COMPILED: Final = frozenset({"code", "magic", "optimize"})
 _RULE: Final = "this process takes source only with a signature by one of its trusted keys"
-_HINT: Final = "sign it with `modctl sign` and a key that the service trusts, and send it with --signature"
+_HINT: Final = "; sign it with `modctl sign` and a key that the service trusts, and send it with --signature"
 
 
 class TrustingEngine(Engine):
@@ -93,7 +93,7 @@ def _refusals(
 ) -> list[Refusal]:
     name = str(told.get("name"))
     _, problem = signing.problem_with(name, digest, given, keys, now_unix_s)
-    return [Refusal(name, action, "SIGNATURE_REQUIRED", f"{_RULE}: {problem}", _HINT)] if problem else []
+    return [Refusal(name, action, "SIGNATURE_REQUIRED", f"{_RULE}: {problem}", f"{problem}{_HINT}")] if problem else []
 
 
 def _digest_of(told: dict[str, Any], sources: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from modctl.gateway import doorkeeper
 from modctl.local import signing
 from modctl.v1 import agent_service_pb2, change_pb2, module_service_pb2
 
@@ -498,14 +500,14 @@ def test_an_error_of_a_process_is_on_record(api: Stubs, agent: Agents, instance_
     assert "BUSY" in told["results"][0]["why"]
 
 
-@pytest.mark.skipif(
-    tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 66), reason="an old grpcio knows no limit of connections"
-)
+@pytest.mark.parametrize("by", ["grpc", "doorkeeper"])
 def test_connections_beyond_the_limit_are_hung_up_on_and_those_within_go_on(
-    api: Stubs, agent: Agents, short_dir: Path
+    api: Stubs, agent: Agents, short_dir: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    import socket
-
+    if by == "grpc" and doorkeeper.is_needed():
+        pytest.skip("this grpcio knows no limit of connections; the doorkeeper is tested")
+    if by == "doorkeeper":  # any grpcio is an old one then
+        monkeypatch.setattr(doorkeeper, "is_needed", lambda: True)
     place = policy(short_dir, "[limits]\nconnections = 4")
     agent(policy=place, listen=["127.0.0.1:0"])
     address = until(lambda: [one for one in _addresses(api) if one.startswith("127.")])[0]
@@ -514,22 +516,38 @@ def test_connections_beyond_the_limit_are_hung_up_on_and_those_within_go_on(
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
     for one in sockets:
         one.sendall(preface)
-        one.settimeout(5)
-    answered = [_heard(one) for one in sockets]
+        one.setblocking(False)
+    until(lambda: [_is_open(one) for one in sockets] == [True] * 4 + [False] * 4)
+    time.sleep(3 * doorkeeper.EVERY_S)
+    assert [_is_open(one) for one in sockets] == [True] * 4 + [False] * 4
     for one in sockets:
         one.close()
-    assert answered == [True] * 4 + [False] * 4
+
+    def let_in() -> bool:
+        with socket.create_connection(("127.0.0.1", port)) as one:
+            one.sendall(preface)
+            time.sleep(2 * doorkeeper.EVERY_S)
+            one.setblocking(False)
+            return _is_open(one)
+
+    until(let_in)
+    assert list(api.modules.ListModules(module_service_pb2.ListModulesRequest(), timeout=10))  # the private socket
 
 
 def _addresses(api: Stubs) -> list[str]:
     return list(api.agents.GetAgent(agent_service_pb2.GetAgentRequest()).addresses)
 
 
-def _heard(connection: Any) -> bool:
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the other side has not ended it."""
     try:
-        return bool(connection.recv(100))
+        while connection.recv(1000):
+            pass
+    except BlockingIOError:
+        return True
     except OSError:
         return False
+    return False
 
 
 @pytest.mark.parametrize("limit", ["source_bytes = 20", "modules = 2"])

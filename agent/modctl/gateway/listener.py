@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
-from modctl.gateway import tls, tokens
+from modctl.gateway import doorkeeper, tls, tokens
 from modctl.gateway.addresses import Address, address_of, check_free
+from modctl.gateway.doorkeeper import Doorkeeper
 from modctl.gateway.errors import CallFailure, ListenError
 from modctl.gateway.policy.callers import Caller, Kind
 from modctl.gateway.policy.files import PolicyFile
@@ -56,8 +57,9 @@ class Listener:
         self._server: grpc.aio.Server | None = None
         self.address = ""
         self.insecure = False
-        #: Connections at once, more are hung up on; 0 is no limit. An old grpcio knows no such limit.
+        #: Connections at once, more are hung up on; 0 is no limit.
         self.max_connections = 0
+        self._doorkeeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serves from now on.
@@ -66,7 +68,7 @@ class Listener:
             ListenError: the address cannot be bound.
         """
         options = _COMMON if self._bound.startswith("unix:") else (*_COMMON, *_TCP)
-        if self.max_connections:
+        if self.max_connections and not doorkeeper.is_needed():
             options = (*options, ("grpc.max_allowed_incoming_connections", self.max_connections))
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_GRPC_CALLS)
         server.add_generic_rpc_handlers(self._endpoint.handlers(self))
@@ -85,9 +87,14 @@ class Listener:
         self.address = self._named(port)
         await server.start()
         self._server = server
+        if self.max_connections and doorkeeper.is_needed():
+            self._doorkeeper = asyncio.ensure_future(Doorkeeper(port, self.max_connections).keep())
 
     async def stop(self) -> None:
         """Serves no longer; calls in flight are cut after STOP_S."""
+        if self._doorkeeper is not None:
+            self._doorkeeper.cancel()
+            self._doorkeeper = None
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop(STOP_S)

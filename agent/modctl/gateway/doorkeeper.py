@@ -1,0 +1,87 @@
+"""Hangs up on connections beyond a limit where grpcio cannot: before 1.63 its servers know none.
+
+grpc accepts by itself and tells nobody, so what it has accepted is looked for among our own descriptors: /proc has
+them, a copy of one says which port it belongs to, and shutting the copy down ends the connection for both. The oldest
+stay. grpc sees an end like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+#: So often it is looked: whoever comes faster than descriptors last meets the kernel's limit, which grpc bears.
+EVERY_S: Final = 0.25
+_FIRST_WITH_A_LIMIT: Final = (1, 63)
+
+
+def is_needed() -> bool:
+    """Whether this grpcio knows no limit of connections."""
+    numbers = [int(part) for part in grpc.__version__.split(".")[:2] if part.isdigit()]
+    return tuple(numbers) < _FIRST_WITH_A_LIMIT
+
+
+class Doorkeeper:
+    """Watches one port of this process.
+
+    Args:
+        port: the port that connections come to.
+        most: how many may be open.
+    """
+
+    def __init__(self, port: int, most: int) -> None:
+        self._port = port
+        self._most = most
+
+    async def keep(self, executor: Executor | None = None) -> None:
+        """Looks again and again, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await loop.run_in_executor(executor, self.look)
+
+    def look(self) -> int:
+        """Hangs up on the youngest connections beyond the limit; how many those were. Blocks for milliseconds."""
+        names = os.listdir("/proc/self/fd")
+        if len(names) <= self._most:  # a connection has a descriptor: there cannot be more of them
+            return 0
+        with contextlib.ExitStack() as copies:
+            # By the kernel's number, which grows: one of the names may be a copy of another by the time we come to it.
+            ours: dict[int, socket.socket] = {}
+            for name in names:
+                connection = self._connection(int(name))
+                if connection is not None:
+                    ours[os.fstat(connection.fileno()).st_ino] = copies.enter_context(connection)
+            for number in sorted(ours)[self._most :]:
+                with contextlib.suppress(OSError):  # the other side was faster
+                    ours[number].shutdown(socket.SHUT_RDWR)
+        return max(0, len(ours) - self._most)
+
+    def _connection(self, fd: int) -> socket.socket | None:
+        """A copy of the descriptor, where it is a connection to the port: what it is cannot change while we look."""
+        try:
+            copied = os.dup(fd)
+        except OSError:  # gone meanwhile
+            return None
+        try:
+            copy = socket.socket(fileno=copied)
+        except OSError:  # no socket
+            os.close(copied)
+            return None
+        try:
+            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
+                listening = copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if not listening and copy.getsockname()[1] == self._port and copy.getpeername():
+                    return copy
+        except OSError:  # not connected any more
+            pass
+        copy.close()
+        return None

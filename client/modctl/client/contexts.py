@@ -7,6 +7,7 @@
     cacert = "/etc/modctl/prod-ca.pem"        # cacert, cert, key, server_name, token_file, plaintext: how
     fanout = 128                              # fanout, connect_timeout, timeout, deadline, process
     protected = true                          # changes ask, and want --yes where nobody can be asked
+    desired = "fixes.toml"                    # a change set, or a tree: what `modctl drift --against desired` means
 
     [groups]
     web = ["web[01-20]:50051"]
@@ -47,10 +48,11 @@ KEYS: Final[dict[str, tuple[type, ...]]] = {
     "timeout": (str, int, float),
     "deadline": (str, int, float),
     "protected": (bool,),
+    "desired": (str,),
 }
 #: Under these a context has what a flag of another name says.
 FLAG_OF: Final = {"hosts": "host", "groups": "group"}
-_FILES: Final = frozenset({"cacert", "cert", "key", "token_file"})
+_FILES: Final = frozenset({"cacert", "cert", "key", "token_file", "desired"})
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Context:
     def protected(self) -> bool:
         """Whether changes in it have to be confirmed."""
         return bool(self.values.get("protected", False))
+
+    @property
+    def desired(self) -> str:
+        """The change set or tree that says what is wanted of its processes; "" where nothing does."""
+        return str(self.values.get("desired", ""))
 
 
 @dataclass(frozen=True)

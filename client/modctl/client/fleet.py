@@ -139,6 +139,17 @@ class AsyncFleet(ChangeVerbs):
         await self.close()
         return await self.resolve()
 
+    def only(self, targets: Sequence[Target]) -> AsyncFleet:
+        """A fleet of these targets over the same connections, which stay this one's to close.
+
+        Args:
+            targets: some of those that `resolve` gave.
+        """
+        part = AsyncFleet(targets, self.settings)
+        part._targets, part.dialer = list(targets), self.dialer
+        part.stop, part.observer = self.stop, self.observer
+        return part
+
     async def _look_up(self) -> Targets:
         named = [*self._named, *await self._discovered()]
         if named and not self._exclude and not self._pick and not any(target.is_name for target in named):

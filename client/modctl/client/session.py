@@ -40,6 +40,11 @@ class Session:
         self._on_interrupt: Callable[[], None] = lambda: None
         self._endless = False
 
+    @property
+    def desired(self) -> str:
+        """The file or folder that says what is wanted in the context in force; "" where nothing does."""
+        return self.context.desired if self.context is not None else ""
+
     # What commands call
 
     def read(

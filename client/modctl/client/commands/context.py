@@ -128,6 +128,7 @@ def use_command(name: str) -> None:
 @flag("--timeout", type=Duration(), help="For a process to answer.")
 @flag("--deadline", type=Duration(), help="For a whole command.")
 @flag("--protected", is_flag=True, help="Changes ask, and want --yes where nobody can be asked.")
+@flag("--desired", type=click.Path(exists=True, resolve_path=True), help="For `modctl drift --against desired`.")
 @flag("--use", "use_it", is_flag=True, help="Make it the current one.")
 def add_command(name: str, use_it: bool, **given: Any) -> None:
     """Add a context, or replace the one of that name; the first one becomes current."""

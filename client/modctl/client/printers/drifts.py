@@ -49,8 +49,9 @@ def _modules(count: int) -> str:
 
 def _block(drift: ModuleDrift, against: str, output: Output) -> str:
     head = f"{output.style(printable(drift.name), 'bold')}  {printable(drift.service)}"
-    running = sum(len(group.places) for group in drift.groups)
-    versions = fold.count(len({group.digest for group in drift.groups}), "version")
+    loaded = [group for group in drift.groups if group.loaded]
+    running = sum(len(group.places) for group in loaded)
+    versions = fold.count(len({group.digest for group in loaded}), "version")
     head += f"  {versions} in {fold.processes(running)}"
     if drift.absent:
         head += f", not loaded in {len(drift.absent)}"
@@ -60,16 +61,16 @@ def _block(drift: ModuleDrift, against: str, output: Output) -> str:
         Column("PROCESSES", right=True),
         Column("STATE"),
         Column("UP", right=True),
-        Column("", styles={"DIFFERS": "yellow"}),
+        Column("", styles={"DIFFERS": "yellow", "SUPERSEDED": "red"}),
         Column("WHERE", shrink="end"),
     ]
     rows = [
         (
-            _short(group.digest) or "?",
+            _short(group.digest) or ("?" if group.loaded else ""),
             str(len(group.places)),
-            ",".join(state.lower() for state in group.states),
+            _states(group),
             _ages(group),
-            "DIFFERS" if group.differs else "",
+            _verdict(group),
             _who(group.places),
         )
         for group in drift.groups
@@ -78,6 +79,14 @@ def _block(drift: ModuleDrift, against: str, output: Output) -> str:
     if drift.reference and all(group.digest != drift.reference for group in drift.groups):
         lines.append(f"  {against} has {_short(drift.reference)}, which nobody runs\n")
     return "".join(lines)
+
+
+def _states(group: VersionGroup) -> str:
+    return ",".join(state.lower().replace("_", " ") for state in group.states)
+
+
+def _verdict(group: VersionGroup) -> str:
+    return "SUPERSEDED" if group.superseded else "DIFFERS" if group.differs else ""
 
 
 def _flat(drifts: Sequence[ModuleDrift], output: Output) -> str:
@@ -89,7 +98,7 @@ def _flat(drifts: Sequence[ModuleDrift], output: Output) -> str:
         (
             drift.name,
             group.digest if output.wide else _short(group.digest),
-            ",".join(state.lower() for state in group.states),
+            _states(group),
             "yes" if group.differs else "no",
             place.process,
             *((place.target,) if output.wide else ()),
@@ -172,6 +181,7 @@ def _shape(drift: ModuleDrift) -> dict[str, Any]:
                 "digest": group.digest,
                 "states": list(group.states),
                 "differs": group.differs,
+                "superseded": group.superseded,
                 "count": len(group.places),
                 "processes": [place.process for place in group.places],
                 "targets": list(dict.fromkeys(place.target for place in group.places)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -226,3 +228,22 @@ def test_a_rollout_without_a_target_or_a_change_is_refused(crew: Crew) -> None:
     crew.modctl("rollout", "start", "pricing", "--all", "--waves", "50%,10%", expect=2)
     crew.modctl("rollout", "start", "pricing", "--all", "--max-failures", "some", expect=2)
     crew.modctl("rollout", "status", "nothing-of-that-name", expect=3)
+
+
+def test_status_watched_tells_each_change_once_and_ends_with_the_rollout(crew: Crew) -> None:
+    running = crew.background(crew.start_arguments("--soak", "1500ms", "--reason", "INC-7"))
+    try:
+        until(lambda: _changed(crew), 20, what="the canary is changed")
+        watched = crew.modctl("rollout", "status", "--watch", "-o", "jsonl", expect=0)
+        piped = crew.modctl("rollout", "status", "--watch", expect=0)
+        running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 0
+    documents = [each for each in map(json.loads, watched.stdout.splitlines()) if each.get("kind") == "Rollout"]
+    assert len(documents) >= 2
+    assert documents[0]["rollout"]["status"] == "RUNNING"
+    assert documents[-1]["rollout"]["status"] == "DONE"
+    bare = [{**each, "rollout": {**each["rollout"], "changed_at": ""}} for each in documents]
+    assert not any(one == other for one, other in itertools.pairwise(bare))
+    assert piped.stdout.count("INC-7") == 1, "it had ended: there was one thing to tell"

@@ -77,6 +77,14 @@ class ModctlCommand(click.Command):
         formatter.write_text("Every flag can be given as MODCTL_<FLAG>, too: MODCTL_HOST, MODCTL_CONNECT_TIMEOUT.")
 
 
+class OrderedGroup(click.Group):
+    """A group whose --help lists its commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """As they were added."""
+        return list(self.commands)
+
+
 def flag(*names: str, section: str = "Options", **kwargs: Any) -> Callable[[CommandT], CommandT]:
     """click.option with a section and an environment variable."""
     return click.option(*names, cls=Flag, section=section, **kwargs)

@@ -7,21 +7,14 @@ from typing import Any
 
 import click
 from modctl.client.errors import UsageError
-from modctl.client.options import Duration, command, flag, printing
+from modctl.client.options import Duration, OrderedGroup, command, flag, printing
 
 _FIELDS = ("hosts", "groups", "discover", "exclude", "selector", "process")
 
 
-class _Group(click.Group):
-    """Its commands in the order in which they are used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
-
-
 @click.group(
     "context",
-    cls=_Group,
+    cls=OrderedGroup,
     short_help="Keep named sets of targets and credentials.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

@@ -22,6 +22,9 @@ from modctl.client.rollout.state import RolloutState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: How often, and with which pauses in seconds, the lock is tried.
+_LOCK_ATTEMPTS = 4
+_LOCK_PAUSE_S = 0.02
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z")
 
 
@@ -125,10 +128,15 @@ class RolloutStore:
         """
         descriptor = os.open(self._file(rollout, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RolloutBusyError(rollout, self.runner_pid(rollout)) from None
+            for left in reversed(range(_LOCK_ATTEMPTS)):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    # Who only asks whether somebody runs it holds the lock for a moment.
+                    if not left:
+                        raise RolloutBusyError(rollout, self.runner_pid(rollout)) from None
+                    time.sleep(_LOCK_PAUSE_S)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield
@@ -144,12 +152,18 @@ class RolloutStore:
             return 0
 
     def is_running(self, rollout: str) -> bool:
-        """Whether somebody runs it now."""
+        """Whether somebody runs it now. Leaves no trace: who ran it last stays written down."""
         try:
-            with self.running(rollout):
-                return False
-        except RolloutBusyError:
+            descriptor = os.open(self._file(rollout, "lock"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def ask(self, rollout: str, request: str) -> None:
         """Asks the runner for "pause", "abort", "promote" or "promote-all"."""

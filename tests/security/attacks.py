@@ -199,6 +199,20 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
+def wait_for(port: int) -> None:
+    """Waits until somebody listens: the agent is there before the service is."""
+    give_up_s = time.monotonic() + 30
+    while True:
+        try:
+            dialled(port).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 def latencies_ms(port: int, seconds: float) -> list[float]:
     """How long each of many requests to the service took, one after the other."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -246,6 +260,7 @@ def measure(rounds: int = 5, seconds: float = 2.0) -> None:
         service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
         try:
             service.wait_for_agents(1)
+            wait_for(http_port)
             latencies_ms(http_port, 1.0)
             for name in ATTACKS:
                 quiet, loud = [], []

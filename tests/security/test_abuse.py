@@ -11,7 +11,7 @@ from support import gateways
 from support.cli import modctl
 from support.services import Service, free_port
 
-from security.attacks import ATTACKS, SERVICE, latencies_ms, under_attack
+from security.attacks import ATTACKS, SERVICE, latencies_ms, under_attack, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,7 @@ def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servi
         service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
         try:
             service.wait_for_agents(1)
+            wait_for(http_port)
             yield service, http_port, port
         finally:
             service.end()

@@ -21,6 +21,10 @@ _REFUSED_CODES = frozenset(
         "UNIMPLEMENTED",
     }
 )
+#: Only a change, or the trial of one, is refused for these.
+_CHANGES_REASONS = frozenset(
+    {"PROTECTED", "REASON_REQUIRED", "SIGNATURE_REQUIRED", "FROZEN", "AUDIT_UNAVAILABLE", "TOO_MANY_CHANGES"}
+)
 #: The process went while it was asked; whether a change came into being died with it.
 _LEFT_REASONS = frozenset({"PROCESS_LEFT"})
 
@@ -36,7 +40,7 @@ def outcome_of(failure: Failure, changing: bool, sent: bool) -> str:
     if failure.code in _DENIED_CODES or failure.reason == "SOCKET_DENIED":
         return "DENIED"
     if failure.code in _REFUSED_CODES:
-        return "REFUSED" if changing else "FAILED"
+        return "REFUSED" if changing or failure.reason in _CHANGES_REASONS else "FAILED"
     if changing and sent:
         # Neither done nor not done is known: a deadline, a lost connection, an internal error.
         return "UNKNOWN"

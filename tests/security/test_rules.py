@@ -1,0 +1,152 @@
+"""Rules at work in a real service: overrides by name, a full disk, an open door that is shown, frost."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import gateways
+from support.cli import document, modctl
+from support.services import free_port
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.services import Service
+
+pytestmark = [pytest.mark.timeout(180)]
+
+
+def flags(tls: Path, who: str, port: int) -> list[str]:
+    files = ["--cacert", tls / "ca.pem", "--cert", tls / f"{who}.pem", "--key", tls / f"{who}.key"]
+    return [*map(str, files), "-H", f"localhost:{port}"]
+
+
+def served(tls: Path, port: int) -> str:
+    cert, key, ca = (str(tls / name) for name in ("shop.pem", "shop.key", "ca.pem"))
+    return f'listen="127.0.0.1:{port}", tls=agent.TLS(cert={cert!r}, key={key!r}, client_ca={ca!r})'
+
+
+def test_protection_is_overridden_by_an_admin_by_name_and_for_one_request(
+    start: Callable[..., Service], tls: Path, state_dir: Path, short_dir: Path
+) -> None:
+    policy = short_dir / "policy.toml"
+    policy.write_text('version = 1\n[protected]\nnames = ["billing.tax"]\n')
+    port = free_port()
+    start(f"{served(tls, port)}, policy={str(policy)!r}")
+    # One that the policy protects, and one that the process does.
+    for name in ("billing.tax", "importlib"):
+        code = 3
+        reimport = ("reimport", name, "--dry-run")
+        for who in ("o", "a") if name == "importlib" else ("a",):
+            ran = modctl(*reimport, *flags(tls, who, port), state_dir=state_dir, expect=code)
+            assert "protected" in (ran.stdout + ran.stderr).lower()
+            assert "REFUSED" in ran.stdout + ran.stderr
+            assert "--override" in ran.stdout + ran.stderr, "the cure"
+        ran = modctl(*reimport, "--override", name, *flags(tls, "o", port), state_dir=state_dir, expect=7)
+        assert "override" in ran.stderr
+        ran = modctl(*reimport, "--override", "billing", *flags(tls, "a", port), state_dir=state_dir, expect=code)
+        assert "protected" in (ran.stdout + ran.stderr).lower(), "it is for the names that it names"
+        modctl(*reimport, "--override", name, *flags(tls, "a", port), state_dir=state_dir)
+        modctl(*reimport, *flags(tls, "a", port), state_dir=state_dir, expect=code)
+    told = document("history", "--audit", *flags(tls, "a", port), state_dir=state_dir)["results"][0]["records"]
+    overrides = [(one["who"], one["overrides"]) for one in told if one["event"] == "attempt" and one["overrides"]]
+    assert ("uri:modctl://admin/a", ["billing.tax"]) in overrides
+    assert ("uri:modctl://operator/o", ["importlib"]) in overrides
+
+
+def test_all_that_is_protected_is_told_in_one_answer(start: Callable[..., Service], state_dir: Path) -> None:
+    start("")
+    protected = ("sys", "builtins", "modctl.agent.errors")
+    ran = modctl("evict", *protected, "__main__", "--all", state_dir=state_dir, expect=3)
+    lines = {line.split()[2]: line for line in ran.stdout.splitlines()[1:]}
+    assert set(lines) == {*protected, "__main__"}
+    for name in protected:
+        assert "PROTECTED" in lines[name], ran.stdout
+        assert "--override" in lines[name] or name == "modctl.agent.errors", ran.stdout
+    assert "the running program itself" in lines["__main__"]
+
+
+def test_an_open_door_is_shown_to_everybody_who_looks(start: Callable[..., Service], state_dir: Path) -> None:
+    port = free_port()
+    start(f'listen="127.0.0.1:{port}", insecure=True')
+    target = ("-H", f"127.0.0.1:{port}")
+    assert "INSECURE" in modctl("agents", "-o", "wide", *target, state_dir=state_dir).stdout
+    found = document("doctor", *target, state_dir=state_dir, expect=None)["results"]
+    assert any("insecure" in one["what"] and one["level"] == "warning" and one["cure"] for one in found)
+    ran = modctl("inject", "x", "--block", *target, state_dir=state_dir, expect=7)
+    assert "anonymous" in ran.stderr
+
+
+def test_a_full_disk_stops_changes_says_so_and_stops_nothing_else(
+    start: Callable[..., Service], state_dir: Path
+) -> None:
+    service = start("")
+    modctl("reimport", "billing.tax", "--all", "--reason", "before", state_dir=state_dir)
+    [info] = gateways.infos(state_dir)
+    log = next(state_dir.glob("shop-*")) / "audit.jsonl"
+    unlimited = resource.prlimit(info["pid"], resource.RLIMIT_FSIZE)
+    # No file of the gateway may grow beyond this: its writes fail as they do where there is no room.
+    resource.prlimit(info["pid"], resource.RLIMIT_FSIZE, (log.stat().st_size + 100, unlimited[1]))
+    try:
+        for _ in range(2):
+            ran = modctl("reimport", "billing.tax", "--all", "--reason", "full", state_dir=state_dir, expect=None)
+            assert ran.code != 0
+            assert "the audit log cannot be written" in ran.stdout + ran.stderr
+            assert "make room" in ran.stdout + ran.stderr
+        modctl("list", "billing.*", state_dir=state_dir)
+        modctl("get", "billing.tax", "--source", state_dir=state_dir)
+        assert len(document("history", state_dir=state_dir)["results"][0]["revisions"]) == 1
+        assert len(document("history", "--audit", state_dir=state_dir)["results"][0]["records"]) == 2
+        found = document("doctor", state_dir=state_dir, expect=1)["results"]
+        assert any("audit log" in one["what"] and one["level"] == "problem" for one in found)
+        assert service.agent_pids() == {service.pid}
+        assert gateways.pids(state_dir) == [info["pid"]]
+    finally:
+        resource.prlimit(info["pid"], resource.RLIMIT_FSIZE, unlimited)
+    modctl("reimport", "billing.tax", "--all", "--reason", "after", state_dir=state_dir)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [one["reason"] for one in events if one["event"] == "attempt"] == ["before", "after"]
+    assert all(one["cure"] for one in found if one["level"] == "problem")
+
+
+def test_a_service_is_frozen_and_thawed_by_command_file_and_signal(
+    start: Callable[..., Service], state_dir: Path
+) -> None:
+    import signal
+
+    service = start("")
+    [info] = gateways.infos(state_dir)
+    folder = next(state_dir.glob("shop-*"))
+
+    def change(expect: int | None) -> str:
+        ran = modctl("evict", "billing.tax", "--all", "--dry-run", state_dir=state_dir, expect=expect)
+        return ran.stdout + ran.stderr
+
+    change(0)
+    ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "command": (
+            lambda: modctl("freeze", "--all", "--reason", "holiday", state_dir=state_dir),
+            lambda: modctl("thaw", "--all", state_dir=state_dir),
+        ),
+        "file": (lambda: (folder / "freeze").write_text("holiday\n"), lambda: (folder / "freeze").unlink()),
+        "file for all": (
+            lambda: (state_dir / "freeze").write_text("holiday\n"),
+            lambda: (state_dir / "freeze").unlink(),
+        ),
+        "signal": (lambda: os.kill(info["pid"], signal.SIGUSR1), lambda: os.kill(info["pid"], signal.SIGUSR2)),
+    }
+    for way, (freeze, thaw) in ways.items():
+        freeze()
+        until(lambda: "frozen" in change(None).lower(), 30, what=f"frost by {way}")
+        assert ("holiday" in change(None)) == (way != "signal"), way
+        modctl("list", "billing", state_dir=state_dir)
+        assert any(one["frozen"] for one in document("agents", state_dir=state_dir)["results"])
+        thaw()
+        until(lambda: "PLANNED" in change(None), 30, what=f"thaw by {way}")
+    assert not service.has_ended()

@@ -54,7 +54,7 @@ def bad_answer(problem: str) -> CallFailure:
 
 
 def _known(value: Any, message: Any) -> Any:
-    """The value without enum values that the message (a Descriptor) has not: protobuf before 5 does not pass over them."""
+    """The value without enum values that the message (a Descriptor) has not: protobuf 4 does not pass over them."""
     if not isinstance(value, dict):
         return value
     if message.GetOptions().map_entry:

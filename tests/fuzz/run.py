@@ -29,7 +29,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    settings = [f"-max_total_time={seconds}", f"-artifact_prefix={folder}/", "-max_len=4096", "-timeout=30"]
+    settings = [f"-max_total_time={seconds}", f"-artifact_prefix={folder}/", "-max_len=4096", "-timeout=120"]
     settings += ["-rss_limit_mb=1500", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], str(corpus), *settings, *options], under_test)
     atheris.Fuzz()

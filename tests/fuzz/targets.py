@@ -253,7 +253,7 @@ class World:
         import grpc
 
         try:
-            for _ in self.channel.unary_stream(path)(body, metadata=metadata, timeout=10):
+            for _ in self.channel.unary_stream(path)(body, metadata=metadata, timeout=60):
                 if path.endswith("/WatchModules"):
                     break  # it would never end
         except grpc.RpcError as error:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import _imp
 import importlib.machinery
-import os
 import sys
 from importlib import _bootstrap as _known_bootstrap
 from importlib import _bootstrap_external as _known_external
@@ -25,6 +24,7 @@ from modctl.agent.engine.safe import instance_dict
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from types import CodeType
 
 #: Typeshed knows little of what is private in here.
 _bootstrap: Final[Any] = _known_bootstrap
@@ -41,9 +41,17 @@ NAMESPACE_LOADERS: Final[tuple[type, ...]] = tuple(
 )
 
 
+#: One of each wrapper's code, however often it is put in place.
+_disguised: Final[dict[CodeType, CodeType]] = {}
+
+
 def disguise(function: Any) -> Any:
     """Makes a wrapper's frame part of the import system's, so that tracebacks stay what they were."""
-    function.__code__ = function.__code__.replace(co_filename=_FROZEN_NAME)
+    code = function.__code__
+    disguised = _disguised.get(code)
+    if disguised is None:
+        disguised = _disguised[code] = code.replace(co_filename=_FROZEN_NAME)
+    function.__code__ = disguised
     return function
 
 
@@ -172,7 +180,7 @@ def invalidate_caches() -> None:
         if finder is not importlib.machinery.PathFinder and (invalidate := getattr(finder, "invalidate_caches", None)):
             invalidate()
     for name, found in list(sys.path_importer_cache.items()):
-        if found is None or not os.path.isabs(name):
+        if found is None or not name.startswith("/"):
             sys.path_importer_cache.pop(name, None)
         elif (invalidate := getattr(found, "invalidate_caches", None)) is not None:
             invalidate()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, lines, patching, table
 from modctl.agent.engine.commit import CommitRefusedError, Write, commit
 from modctl.agent.engine.execution import Execution, recipes_for
 from modctl.agent.engine.finishing import Ending
-from modctl.agent.engine.holders import holders_by_name
+from modctl.agent.engine.holders import definitions_of, holders_by_name
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.operations import ChangeRequest, Import, Reimport, Undo
 from modctl.agent.engine.outcomes import Refusal, failed, refused, stays, summary
 from modctl.agent.engine.plan import ACTION_RESTORE, Plan, Planner
 from modctl.agent.engine.protect import Distributions, Protector
+from modctl.agent.engine.references import held_elsewhere
 from modctl.agent.engine.safe import MISSING, is_module, module_dict
 from modctl.agent.engine.staging import Staging
 from modctl.agent.engine.symbols import symbols_between
@@ -42,6 +44,7 @@ _PASSING: Final = frozenset({"IN_FLIGHT", "SHIELDED", "import-lock", "later-revi
 TTL_IDENTITY: Final = "modctl (ttl)"
 #: Who takes back what nobody has confirmed.
 CONFIRM_IDENTITY: Final = "modctl (not confirmed)"
+_key_of: Final = itemgetter(0)
 
 
 class Changes:
@@ -53,11 +56,13 @@ class Changes:
     Attributes:
         worker: the staging thread, while there is one: a fork from inside it must not wait for itself.
         staging: what is staged, while something is.
+        own: containers of ours that refer to what a change replaces, while one is being made.
     """
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.distributions = Distributions()
+        self.own: list[Any] = []
         self.worker: Worker | None = None
         self.staging: Staging | None = None
         self._hold: Callable[[Prepared], None] | None = None
@@ -132,7 +137,7 @@ class Changes:
         asked = [name for step in plan.steps for name in step.names]
         added = added_writes(execution.loaded, staging.results, asked, owners)
         if not writes and not added:
-            modules = self._modules(plan, execution, staging, before, entries)
+            modules = self._modules(plan, execution, staging, before, entries, ())
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "everything was loaded already"}
 
         def finish() -> dict[str, Any]:
@@ -144,7 +149,7 @@ class Changes:
             committed_at_unix_s = memory.holding.switched()
             self._remember_loaded(staging)
             number = self._note([*added, *writes])
-            modules = self._modules(plan, execution, staging, before, entries)
+            modules = self._modules(plan, execution, staging, before, entries, [*writes, *added])
             revision = Revision(
                 number,
                 request.identity,
@@ -358,6 +363,8 @@ class Changes:
 
     def _fixed(self, added: Sequence[Write]) -> str:
         """Why a revision cannot be taken back; empty where it can."""
+        if not added:
+            return ""
         protector = Protector(named_entries(), self.distributions)
         for write in added:
             if write.is_entry() and is_module(write.after):
@@ -374,6 +381,7 @@ class Changes:
         staging: Staging,
         before: Mapping[str, dict[str, Any]],
         entries: Mapping[str, Any],
+        writes: Sequence[Write],
     ) -> list[dict[str, Any]]:
         replaced = {
             name: entries[name]
@@ -381,7 +389,11 @@ class Changes:
             for name in step.names
             if not isinstance(step.operation, Import) and name in entries and table.get(name) is not entries[name]
         }
-        stale = holders_by_name(replaced)
+        stale: dict[str, list[dict[str, Any]]] = {}
+        if replaced:
+            ours = [replaced, entries, *writes, *self.memory.journal.writes(), *self.own]
+            if held_elsewhere(definitions_of(replaced.values()), ours):
+                stale = holders_by_name(replaced)
         modules = []
         for step in plan.steps:
             for name in step.names:
@@ -436,7 +448,10 @@ class Changes:
 
 def named_entries() -> dict[str, Any]:
     """The entries whose keys are text, at one moment."""
-    return {key: value for key, value in table.entries() if type(key) is str}
+    entries = table.entries()
+    if set(map(type, map(_key_of, entries))) == {str}:  # as ever: then it is one call into C
+        return dict(entries)
+    return {key: value for key, value in entries if type(key) is str}
 
 
 def _logger() -> Any:

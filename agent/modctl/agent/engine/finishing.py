@@ -77,11 +77,17 @@ class Ending:
         except _Raised as raised:
             drop()
             return self._vetoed(raised)
-        for each in self._modules:
-            self._objects[each["name"]] = candidate = table.get(each["name"])
-            namespace = module_dict(candidate)
-            if namespace is not None:
-                self._old[each["name"]] = dict(namespace)
+        self._objects = {each["name"]: table.get(each["name"]) for each in self._modules}
+        namespaces = ((name, module_dict(candidate)) for name, candidate in self._objects.items())
+        self._old = {name: dict(namespace) for name, namespace in namespaces if namespace is not None}
+        del namespaces
+        self._changes.own = [self._objects, *self._old.values()]
+        try:
+            return self._make(commit, drop)
+        finally:
+            self._changes.own = []
+
+    def _make(self, commit: Callable[[], dict[str, Any]], drop: Callable[[], object]) -> dict[str, Any]:
         began_ns = time.perf_counter_ns()
         gate, holders = shielding.close(_seconds(self._request, "shield_wait_s", SHIELD_WAIT_S, MAX_SHIELD_WAIT_S))
         waited_ms = round((time.perf_counter_ns() - began_ns) / 1e6, 3)

@@ -34,6 +34,20 @@ def definitions(candidate: object) -> dict[int, str]:
     return found
 
 
+def definitions_of(candidates: Iterable[object]) -> list[object]:
+    """The objects that definitions() names, of several modules."""
+    found: list[object] = []
+    for candidate in candidates:
+        wanted = definitions(candidate)
+        namespace = module_dict(candidate)
+        if namespace is not None:
+            found.append(candidate)
+            mine = {id(value): value for value in list(namespace.values()) if id(value) in wanted}
+            mine.pop(id(candidate), None)
+            found += mine.values()
+    return found
+
+
 def defined_in(value: object) -> str:
     """The name of the module that a function or class says it was defined in; empty of anything else."""
     if type(value) is types.FunctionType:

@@ -123,6 +123,10 @@ class Journal:
         """All that are kept."""
         return iter(list(reversed(self._kept)))
 
+    def writes(self) -> list[Write]:
+        """What the kept revisions wrote."""
+        return [write for revision in self._kept for write in revision.writes]
+
     def after(self, number: int) -> list[Revision]:
         """Kept revisions after that number, oldest first."""
         return [revision for revision in self._kept if revision.number > number]

@@ -81,6 +81,11 @@ def code_names(code: CodeType, name: str) -> bool:
     return any(type(constant) is type(code) and code_names(constant, name) for constant in code.co_consts)
 
 
+def may_say(source: str | None, name: str) -> bool:
+    """Whether a source could use a name, at a glance: other spellings of it are not ASCII."""
+    return source is None or name in source or not source.isascii()
+
+
 class FoundRecipe(Recipe):
     """A module found through the real finders: reimport, and import of a name that the same change set evicts.
 
@@ -165,7 +170,9 @@ class FoundRecipe(Recipe):
 
     def names_modules(self) -> bool:
         """Of a loader that keeps its code to itself, it is assumed."""
-        return self._code is None or code_names(self._code, "modules")
+        if self._code is None:
+            return True
+        return may_say(self.source, "modules") and code_names(self._code, "modules")
 
 
 class InjectedRecipe(Recipe):
@@ -196,7 +203,10 @@ class InjectedRecipe(Recipe):
 
     def names_modules(self) -> bool:
         """Of a stub, never."""
-        return self.injected.code is not None and code_names(self.injected.code, "modules")
+        injected = self.injected
+        return (
+            injected.code is not None and may_say(injected.source, "modules") and code_names(injected.code, "modules")
+        )
 
 
 def injected_modules(operation: Inject) -> tuple[list[InjectedModule], dict[str, BaseException]]:

@@ -83,6 +83,8 @@ class Staging:
             builtins.__import__ = self._real_import
         if self._import_module is not None:
             self._import_module.detach()
+        # Both lead back here: what was staged would live until the garbage collector comes by.
+        self._hook = self._import_module = None
 
     def _around_import(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def hook(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002

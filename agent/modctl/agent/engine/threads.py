@@ -77,6 +77,7 @@ class Worker:
             if os.getpid() != self._pid:
                 # The staged code forked and its child came back here: it is a copy of the service with this one thread.
                 os._exit(0)
+            self._call = _nothing  # it may lead back here, and what it has made would wait for the garbage collector
             self._finish()
 
     def _finish(self) -> None:
@@ -90,6 +91,10 @@ class Worker:
                 return
             except StagingStopped:  # noqa: PERF203 - the error is what is waited out
                 continue
+
+
+def _nothing() -> None:
+    """What a worker has left to do afterwards."""
 
 
 def _forget_dummy_thread() -> None:

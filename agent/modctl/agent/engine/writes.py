@@ -135,6 +135,8 @@ def added_writes(
 def bind_children(results: Mapping[str, Any], steps: Sequence[Step], entries: Mapping[str, Any]) -> None:
     """A reimported package keeps its loaded submodules as attributes, as far as its old one had them."""
     reimported = {name for step in steps if isinstance(step.operation, Reimport) for name in step.names}
+    if not reimported:
+        return
     for name, child in entries.items():
         parent = parent_of(name)
         if parent not in reimported:

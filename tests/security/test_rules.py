@@ -115,6 +115,36 @@ def test_a_full_disk_stops_changes_says_so_and_stops_nothing_else(
     assert all(one["cure"] for one in found if one["level"] == "problem")
 
 
+def test_the_doctor_tells_of_a_policy_that_is_broken_and_of_a_port_that_is_taken(
+    start: Callable[..., Service], state_dir: Path, short_dir: Path
+) -> None:
+    import socket
+
+    policy = short_dir / "policy.toml"
+    policy.write_text('version = 1\n[require]\nreason = "always"\n')
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        start(f'listen="127.0.0.1:{port}", policy={str(policy)!r}')
+        found = until(
+            lambda: [
+                one
+                for one in document("doctor", state_dir=state_dir, expect=None)["results"]
+                if one["level"] in ("warning", "problem")
+            ],
+            20,
+            what="findings",
+        )
+        there = document("doctor", "-H", f"127.0.0.1:{port}", state_dir=state_dir, expect=1)["results"]
+    assert any(one["level"] == "problem" and one["cure"] for one in there), "nobody of ours listens there"
+    told = "\n".join(one["what"] for one in found)
+    assert any(f"{policy}:3" in one["what"] and one["level"] == "problem" and one["cure"] for one in found)
+    assert f"127.0.0.1:{port}" in told
+    assert "free" in told, "the cure"
+    ran = modctl("evict", "billing.tax", "--all", state_dir=state_dir, expect=7)
+    assert "policy" in ran.stderr
+    modctl("list", "billing", state_dir=state_dir)
+
+
 def test_a_service_is_frozen_and_thawed_by_command_file_and_signal(
     start: Callable[..., Service], state_dir: Path
 ) -> None:

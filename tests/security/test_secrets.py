@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,8 @@ IN_SOURCE = "hunter2-in-the-source"
 IN_ATTRIBUTE = "hunter2-in-an-attribute"
 IN_MODULE = "hunter2-in-the-module"
 IN_LINE = "hunter2-on-the-command-line"
-SECRETS = (TOKEN, WRONG, IN_SOURCE, IN_ATTRIBUTE, IN_MODULE, IN_LINE)
+IN_ENVIRONMENT = "hunter2-in-the-environment"
+SECRETS = (TOKEN, WRONG, IN_SOURCE, IN_ATTRIBUTE, IN_MODULE, IN_LINE, IN_ENVIRONMENT)
 
 HOST = """
 import sys, time, types
@@ -47,6 +50,39 @@ def holders(secret: str, folder: Path, apart: set[Path]) -> list[str]:
     return found
 
 
+class Watch:
+    """Reads what /proc shows of every process that a run starts, as long as it runs: the short-lived ones too.
+
+    Args:
+        text: what their command lines have in them.
+        apart: the service itself, which the test gave secrets to.
+    """
+
+    def __init__(self, text: str, apart: set[int]) -> None:
+        self.seen: dict[tuple[int, str], bytes] = {}
+        self._text = text
+        self._apart = apart
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.05):
+            ours = processes.mentioning(self._text)
+            for pid in [*ours, *(child for one in ours for child in processes.descendants_of(one))]:
+                if pid in self._apart:
+                    continue
+                for part in ("cmdline", "environ", "comm"):
+                    with contextlib.suppress(OSError):
+                        self.seen[pid, part] = Path(f"/proc/{pid}/{part}").read_bytes()
+
+    def end(self) -> dict[tuple[int, str], bytes]:
+        """Stops looking; what it saw by process and file."""
+        self._over.set()
+        self._thread.join()
+        return self.seen
+
+
 def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(state_dir: Path, short_dir: Path) -> None:
     port = free_port()
     token, wrong, source, bad = (short_dir / name for name in ("token", "wrong", "source.py", "bad.py"))
@@ -58,8 +94,13 @@ def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(sta
     program.write_text(HOST.format(in_module=IN_MODULE, port=port, token=str(token)))
     key = short_dir / "k.key"
     mine = {token, wrong, source, bad, program, key}
-    service = Service([sys.executable, program, "--password", IN_LINE, f"--token={IN_LINE}"], state_dir=state_dir)
+    large = short_dir / "large.py"  # compiled by a process of its own
+    large.write_text(f"PASSWORD = {IN_SOURCE!r}\n" + "X = [1, 2, 3]\n" * 60_000)
+    mine.add(large)
+    command = [sys.executable, program, "--password", IN_LINE, f"--token={IN_LINE}"]
+    service = Service(command, state_dir=state_dir, environment={"DATABASE_PASSWORD": IN_ENVIRONMENT})
     ran: list[Ran] = []
+    watch = Watch(str(state_dir), {service.pid})
 
     def run(*arguments: str | Path) -> Ran:
         done = modctl(*arguments, state_dir=state_dir, expect=None)
@@ -73,6 +114,7 @@ def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(sta
         assert run("list", "-H", f"127.0.0.1:{port}", "--token-file", wrong).code == 7
         assert run("inject", "fresh.secret", "--file", bad, *target).code != 0
         assert run("inject", "fresh", "--file", source, *target).code == 0
+        assert run("inject", "fresh", "--file", large, "--replace", *target).code == 0
         assert run("inject", "stub", "--attr", f'KEY="{IN_ATTRIBUTE}"', *target).code == 0
         assert run("inject", "fresh", "--file", bad, "--replace", *target).code != 0
         for command in (
@@ -97,7 +139,11 @@ def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(sta
             assert TOKEN not in Path(f"/proc/{pid}/environ").read_text()
         assert processes.command_line(gateway_pid)
     finally:
+        shown_by_proc = watch.end()
         service.end()
+    assert len({pid for pid, _ in shown_by_proc}) >= 2, "the gateway and its compiler"
+    for secret in (*SECRETS, private):
+        assert not [place for place, text in shown_by_proc.items() if secret.encode() in text], secret
     for secret in (*SECRETS, private):
         shown = [f"{one.stdout}{one.stderr}" for one in ran if secret in one.stdout + one.stderr]
         assert not shown, (secret, shown[0][-2000:])

@@ -52,6 +52,9 @@ def _of_answer(where: str, answer: agent_service_pb2.GetAgentResponse, now_unix_
     role = f", {answer.role}" if answer.role else ""
     yield good(where, f"{answer.service}: {answer.processes} processes; we are {answer.identity}{role}")
     for warning in answer.warnings:
+        if "policy file" in warning:
+            yield bad(where, warning, "correct the lines that it names; the file is read again by itself")
+            continue
         cure = "give it TLS and client certificates or a token" if "insecure" in warning else "see the warning itself"
         yield odd(where, warning, cure)
     if answer.modctl_version != VERSION:

@@ -454,6 +454,28 @@ def test_a_log_that_cannot_be_written_stops_changes_and_nothing_else(
     assert api.agents.GetAgent(agent_service_pb2.GetAgentRequest()).warnings == []
 
 
+def test_the_log_is_turned_over_where_the_policy_says_and_keeps_what_it_says(
+    api: Stubs, agent: Agents, short_dir: Path
+) -> None:
+    place = short_dir / "shop.jsonl"
+    agent(policy=policy(short_dir, f"[audit]\nfile = {str(place)!r}\nmax_bytes = 65536\nkeep = 2"))
+    parts = [place, *(place.with_name(f"shop.jsonl.{number}") for number in (1, 2, 3))]
+    count = 0
+    while not parts[2].exists():
+        evict(api, *(f"{'x' * 200}_{number}" for number in range(100)), reason=str(count))
+        count += 1
+        assert count < 100
+    assert not parts[3].exists()
+    assert max(part.stat().st_size for part in parts[:3]) <= 65536
+    told = [json.loads(line) for part in reversed(parts[:3]) for line in part.read_text().splitlines()]
+    attempts = [one["id"] for one in told if one["event"] == "attempt"]
+    outcomes = [one["id"] for one in told if one["event"] == "outcome"]
+    assert len(attempts) == count
+    assert attempts == outcomes, "nothing is lost while a log is turned over"
+    answer = api.agents.ListAudit(agent_service_pb2.ListAuditRequest(limit=2 * count))
+    assert [json.loads(one)["id"] for one in answer.records[1::2]] == attempts[::-1]
+
+
 def test_the_log_is_told_newest_first(api: Stubs, agent: Agents, instance_dir: Path) -> None:
     agent()
     for name in ("a", "b", "c"):

@@ -95,7 +95,7 @@ def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(sta
     key = short_dir / "k.key"
     mine = {token, wrong, source, bad, program, key}
     large = short_dir / "large.py"  # compiled by a process of its own
-    large.write_text(f"PASSWORD = {IN_SOURCE!r}\n" + "X = [1, 2, 3]\n" * 60_000)
+    large.write_text(f"PASSWORD = {IN_SOURCE!r}\n" + "X = [1, 2, 3]\n" * 20_000)
     mine.add(large)
     command = [sys.executable, program, "--password", IN_LINE, f"--token={IN_LINE}"]
     service = Service(command, state_dir=state_dir, environment={"DATABASE_PASSWORD": IN_ENVIRONMENT})

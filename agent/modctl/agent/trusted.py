@@ -80,7 +80,8 @@ def checked(
                 if sources:
                     kept[verb]["modules"] = [_stripped(one) for one in sources]
         operations.append(kept)
-    return {**request, "operations": operations}, refusals
+    # Plans are compiled code too: this process plans by itself.
+    return {**request, "operations": operations, "planned": None}, refusals
 
 
 def _refusals(

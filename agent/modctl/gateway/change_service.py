@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import validation
+from modctl.gateway.analysis.rounds import Analysis
 from modctl.gateway.changes import Change, encoded, undo_body
 from modctl.gateway.errors import CallFailure, ContentRefusedError, clean
 from modctl.gateway.messages import make, parse
@@ -37,6 +38,7 @@ class ChangeService:
     def __init__(self, compiling: Executor) -> None:
         self._compiling = compiling
         self._sources = Sources()
+        self._analysis = Analysis(self._in_thread)
 
     def methods(self) -> dict[str, Method]:
         """The service's RPCs that change something."""
@@ -126,13 +128,20 @@ class ChangeService:
             except ContentRefusedError as refused:
                 await call.write(call.result(process, result=_refusal(refused, request_id)))
                 return
-            await self._send(call, process, body)
+            await self._send(call, process, body, change)
 
         await call.ask(chosen, each)
 
-    async def _send(self, call: Call, process: ConnectedProcess, body: bytes) -> None:
-        with process.connection.call(body, call.deadline_s) as answers:
-            told = await answers.only()
+    async def _send(self, call: Call, process: ConnectedProcess, body: bytes, change: Change | None = None) -> None:
+        async def ask(body: bytes) -> dict[str, Any]:
+            with process.connection.call(body, call.deadline_s) as answers:
+                return await answers.only()
+
+        in_place = None if change is None else change.in_place()
+        if in_place is None:
+            told = await ask(body)
+        else:
+            told = await self._analysis.change(process.id, body, *in_place, ask)
         await call.write(call.result(process, result=make(change_pb2.ChangeResult, told)))
 
     async def _resolved(self, call: Call, process: ConnectedProcess, change: Change) -> tuple[bytes, ...]:

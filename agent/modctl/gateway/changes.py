@@ -67,6 +67,15 @@ class Change:
         """Names, and whether with their submodules, of which a process must say where their source is."""
         return [(one.name, one.recursive) for one in self._asked if one.mode != change_pb2.REIMPORT_MODE_PATCH]
 
+    def in_place(self) -> tuple[list[str], dict[str, bytes]] | None:
+        """Of a change in place: the names that it is about, and the sources that it brings; None of any other."""
+        if not self._asked or len(self._asked) != len(self._operations):
+            return None
+        if any(one.mode != change_pb2.REIMPORT_MODE_PATCH for one in self._asked):
+            return None
+        names = [one.name for one in self._asked]
+        return names, {one.name: one.source for one in self._asked if one.HasField("source")}
+
     def body(self, resolved: Sequence[Sequence[dict[str, Any]]] = ()) -> bytes:
         """The body of the request to an agent. Reads and compiles files: call it in a worker thread.
 
@@ -178,13 +187,15 @@ class Change:
             origin = next((str(one.get("origin") or "") for one in found if one.get("name") == asked.name), "")
             filename = origin if os.path.isabs(origin) else made_up(asked.name)
             compiled = self._compiled(asked.name, "ACTION_REIMPORT", asked.source, filename)
+            if compiled is not None and asked.mode == change_pb2.REIMPORT_MODE_PATCH:
+                del compiled["code"]  # a plan has what is needed of it
             return [] if compiled is None else [{"name": asked.name, "origin": filename, **compiled}]
         modules: list[dict[str, Any]] = []
         for one in found:
             name, origin = str(one.get("name") or ""), str(one.get("origin") or "")
             if one.get("loader") != "SourceFileLoader" or not name:
                 continue  # the agent loads it itself
-            read = _read(origin)
+            read = read_file(origin)
             if read is None:
                 continue
             content, stamp = read
@@ -276,7 +287,7 @@ def _head(options: change_pb2.ChangeOptions, request_id: str, identity: str) -> 
     return head
 
 
-def _read(origin: str) -> tuple[bytes, list[int]] | None:
+def read_file(origin: str) -> tuple[bytes, list[int]] | None:
     """A file's bytes and its stat as agents write it; None where the process had better read it itself."""
     if not os.path.isabs(origin):
         return None

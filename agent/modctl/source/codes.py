@@ -31,6 +31,8 @@ class Pair(NamedTuple):
     new: CodeType
     #: Where the new one is: indexes into co_consts from the module's code down.
     route: tuple[int, ...]
+    #: Whether it does something else, its own instructions only; a plan says so of all its pairs.
+    differs: bool = True
 
 
 def future_flags(tree: ast.Module) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .plan import ModulePlan
+    from .statements import Statement
 
 
 def potential_names(plan: ModulePlan, seeds: set[str]) -> set[str]:
@@ -43,11 +44,27 @@ def potential_names(plan: ModulePlan, seeds: set[str]) -> set[str]:
     return found
 
 
-def imported_names(plan: ModulePlan, follower: str, name: str, names: set[str]) -> set[str]:
-    """Names of the follower that are bound by importing the changed module or one of the names."""
-    package = follower if plan.package else follower.rpartition(".")[0]
-    found: set[str] = set()
+def is_quiet(plan: ModulePlan, names: set[str]) -> bool:
+    """Whether none of a module's statements has to run: nothing but bodies of functions differ, and no statement
+    calls anything that may lead to one of these names, which may behave otherwise.
+    """
+    if plan.runs or "*" in names:
+        return False
     for statement in plan.comparison.new:
+        if statement.calls or statement.dynamic:
+            reads = {*statement.reads, *statement.bare, *(chain[0] for chain in (*statement.chains, *statement.lazy))}
+            if reads & names:
+                return False
+    return True
+
+
+def imported_names(
+    statements: Iterable[Statement], follower: str, is_package: bool, name: str, names: set[str]
+) -> set[str]:
+    """Names of the follower that are bound by importing the changed module or one of the names."""
+    package = follower if is_package else follower.rpartition(".")[0]
+    found: set[str] = set()
+    for statement in statements:
         for item in statement.imports:
             base = _absolute(item.module, item.level, package)
             if base == name and (
@@ -70,10 +87,24 @@ def _absolute(module: str, level: int, package: str) -> str:
     return f"{base}.{module}" if module else base
 
 
-def mentions(source: bytes, name: str, names: Iterable[str]) -> bool:
-    """Whether a source imports something called like the changed module at all, and says one of the names."""
-    tail = re.escape(name.rpartition(".")[2].encode())
-    on_one_line = rb"\b(?:import|from)\b[^\n;]*\b" + tail + rb"\b|\bfrom\s*\.+\s*import\b"
-    if not re.search(on_one_line, source) and b"(" in source:
-        return bool(re.search(rb"\bimport\s*\([^)]*\b" + tail + rb"\b", source))
-    return b"*" in source or any(each.encode() in source for each in names)
+_IMPORTS = re.compile(rb"\b(?:import|from)\b[^\n;]*|\bimport\s*\([^)]*")
+_BARE_RELATIVE = re.compile(rb"\bfrom\s*\.+\s*import\b")
+_WORD = re.compile(rb"\w+")
+
+
+class Words:
+    """The words of a source, to tell without reading it whether it may have something from some module."""
+
+    __slots__ = ("_all", "_any_module", "_any_name", "_imported")
+
+    def __init__(self, source: bytes) -> None:
+        self._imported = frozenset(word for found in _IMPORTS.findall(source) for word in _WORD.findall(found))
+        self._all = frozenset(_WORD.findall(source))
+        self._any_module = bool(_BARE_RELATIVE.search(source))
+        self._any_name = b"*" in source
+
+    def mention(self, name: str, names: Iterable[str]) -> bool:
+        """Whether it imports something called like a module at all, and says one of the names."""
+        if not self._any_module and name.rpartition(".")[2].encode() not in self._imported:
+            return False
+        return self._any_name or any(each.encode() in self._all for each in names)

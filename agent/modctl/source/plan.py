@@ -96,6 +96,8 @@ class ModulePlan:
     behaviours: dict[int, str]
     old: Text = field(repr=False)
     new: Text = field(repr=False)
+    #: Whether it is known that no statement of it has to run; see following.is_quiet.
+    quiet: bool = False
     _pieces: dict[tuple[int, tuple[int, ...]], CodeType] = field(default_factory=dict, repr=False)
 
     @property
@@ -104,9 +106,24 @@ class ModulePlan:
         return self.old is not self.new
 
     @property
+    def runs(self) -> bool:
+        """Whether anything has to be executed or removed."""
+        return self.comparison.runs
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Names that the old version bound for good and the new one does not."""
+        return self.comparison.removed
+
+    @property
+    def old_code(self) -> CodeType | None:
+        """The old version's code, where the plan holds it."""
+        return self.old.code
+
+    @property
     def tier(self) -> str:
         """The lowest tier that suffices, as far as the text alone can say."""
-        if self.comparison.runs:
+        if self.runs:
             return TIER_PATCH
         return TIER_CODE if any(b != SAME_BEHAVIOUR for b in self.behaviours.values()) else TIER_NOOP
 
@@ -235,6 +252,7 @@ def _pair(old: Text, new: Text, comparison: Comparison) -> tuple[list[Pair], dic
         before = [code for _, code in old_codes.get(partner, [])]
         after: list[tuple[tuple[int, ...], CodeType]] = [((place,), code) for place, code in new_codes.get(index, [])]
         found = pair_children(before, after)
+        found = [pair._replace(differs=signature(pair.old) != signature(pair.new)) for pair in found]
         pairs += [pair for pair in found if not identical(pair.old, pair.new)]
         if comparison.statuses[index] == CODE:
             behaviours[index] = _behaviour(comparison.new[index], found)
@@ -243,7 +261,7 @@ def _pair(old: Text, new: Text, comparison: Comparison) -> tuple[list[Pair], dic
 
 def _behaviour(statement: Statement, pairs: list[Pair]) -> str:
     outer = 2 if statement.kind == CLASS else 1
-    differing = [pair for pair in pairs if signature(pair.old) != signature(pair.new)]
+    differing = [pair for pair in pairs if pair.differs]
     if not differing:
         return SAME_BEHAVIOUR
     return OTHER_BEHAVIOUR if any(len(pair.route) <= outer for pair in differing) else INNER_BEHAVIOUR

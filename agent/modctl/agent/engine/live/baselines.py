@@ -35,13 +35,14 @@ class Baselines:
     """Texts of loaded modules, read at most once each."""
 
     def __init__(self, started_s: float = _STARTED_S) -> None:
-        self._texts: dict[int, tuple[weakref.ref[ModuleType], Text]] = {}
+        #: With the module's spec: a program that reloads a module gives it another, and what was known is void.
+        self._texts: dict[int, tuple[weakref.ref[ModuleType], Text, object]] = {}
         self._sources: dict[int, tuple[weakref.ref[ModuleType], str]] = {}
         self._started_s = started_s
 
     def remember(self, module: ModuleType, text: Text) -> None:
         """From now on the module is this text."""
-        self._texts[id(module)] = (self._reference(module), text)
+        self._texts[id(module)] = (self._reference(module), text, module.__dict__.get("__spec__"))
 
     def forget(self, module: ModuleType) -> None:
         """What is known of the module does not hold any more."""
@@ -73,7 +74,9 @@ class Baselines:
     def known(self, module: ModuleType) -> Text | None:
         """The text, where it was read before."""
         found = self._texts.get(id(module))
-        return found[1] if found is not None and found[0]() is module else None
+        if found is None or found[0]() is not module or found[2] is not module.__dict__.get("__spec__"):
+            return None
+        return found[1]
 
     def of(self, name: str, module: ModuleType) -> Text:
         """The text that is loaded.

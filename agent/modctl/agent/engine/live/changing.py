@@ -12,12 +12,15 @@ from modctl.agent.engine import inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.live import keeping
-from modctl.agent.engine.live.baselines import Baselines, source_of
+from modctl.agent.engine.live.baselines import source_of
 from modctl.agent.engine.live.failures import RefusedError, StagingError
+from modctl.agent.engine.live.journal import Journal as PatchJournal
 from modctl.agent.engine.live.keeping import decode
+from modctl.agent.engine.live.known import KnownBaselines, digest_of_text
 from modctl.agent.engine.live.opaque import Policy
 from modctl.agent.engine.live.operations import ConflictError
-from modctl.agent.engine.live.reload import Reloader
+from modctl.agent.engine.live.planned import Asking, Offer, offer_of
+from modctl.agent.engine.live.reload import Reloader, check
 from modctl.agent.engine.operations import Reimport
 from modctl.agent.engine.outcomes import Refusal, failed, refused
 from modctl.agent.engine.protect import Protector
@@ -40,43 +43,22 @@ _RULES = frozenset({"main", "modctl", "builtin", "frozen", "extension", "stdlib-
 
 
 class Brought:
-    """One module's new source and where it came from."""
+    """One module's new source and where it came from.
+
+    Args:
+        source: its text; empty where a gateway has read it and nobody here need.
+        digest: of its bytes, where it is known.
+        stat: of the file that it is.
+        sent: whether it came with the request.
+    """
 
     def __init__(self, source: str, digest: str, stat: Stat | None, *, sent: bool) -> None:
         self.source = source
         self.digest = digest
         self.stat = stat
         self.sent = sent
-
-
-class KnownBaselines(Baselines):
-    """Baselines that know what the agent has recorded of files and of what was sent."""
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__()
-        self._memory = memory
-
-    def recorded(self, name: str, module: ModuleType) -> str | None:
-        """The text that a reload brought, that was kept, or of a file that is proven not to have changed."""
-        found = super().recorded(name, module)
-        loaded = self._memory.generations.loaded(module)
-        if found is not None or loaded is None:
-            return found
-        if loaded.source is not None:
-            return loaded.source
-        path = module.__dict__.get("__file__")
-        if loaded.proven and loaded.kept is not None:
-            return decode(keeping.unpack(loaded.kept))
-        if loaded.proven and type(path) is str and loaded.stat is not None and stat_of_file(path) == loaded.stat:
-            return source_of(name, module, path)
-        return None
-
-    def unproven(self, name: str, module: ModuleType, filename: str) -> str:
-        """The text as it was first seen, to be compared with what is loaded."""
-        loaded = self._memory.generations.loaded(module)
-        if loaded is not None and loaded.kept is not None:
-            return decode(keeping.unpack(loaded.kept))
-        return super().unproven(name, module, filename)
+        #: The bytes, compressed, where a gateway has read them.
+        self.packed: bytes | None = None
 
 
 class Patching:
@@ -84,17 +66,26 @@ class Patching:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self.reloader = Reloader(KnownBaselines(memory))
+        self.baselines = KnownBaselines(memory)
+        self.reloader = Reloader(self.baselines, self._journals)
+
+    def _journals(self) -> list[PatchJournal]:
+        kept = (revision.patch for revision in self._memory.journal.after(0))
+        return [patch for patch in kept if isinstance(patch, PatchJournal)]
 
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
-        brought, new, refusals = self._brought(changes, request)
+        offer = offer_of(request.raw)
+        brought, new, refusals = self._brought(changes, request, planned=offer is not None)
         if refusals:
             return refused(refusals)
         before = {name: version_of(self._memory, name) for name in [*brought, *new]}
         policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
         try:
-            transaction = self.reloader.prepare({name: each.source for name, each in brought.items()}, policy, new)
+            if offer is None:
+                transaction = self.reloader.prepare({name: each.source for name, each in brought.items()}, policy, new)
+            else:
+                transaction = self._planned(offer, brought, policy, new)
             batch = transaction.batch()
         except RefusedError as error:
             return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
@@ -112,13 +103,53 @@ class Patching:
             message = f"{len(batch)} assignments would be made; nothing has changed"
             return {"outcome": "OUTCOME_PLANNED", "modules": modules, "message": message, **_told(transaction.report)}
         if not len(batch) and not transaction.new_texts:
-            self._note_unchanged(transaction, brought)
+            self._note_unchanged(transaction, brought, offer)
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "what is loaded does this already"}
 
         def finish() -> dict[str, Any]:
-            return self._commit(request, transaction, brought, modules)
+            return self._commit(request, transaction, brought, modules, offer)
 
         return changes.conclude(Prepared(finish, transaction.withdraw, modules))
+
+    def _planned(
+        self, offer: Offer, brought: dict[str, Brought], policy: Policy, new: dict[str, tuple[str, str, bool]]
+    ) -> Transaction:
+        """Stages what a gateway has planned."""
+        for name in brought:
+            check(name, sys.modules.get(name))
+        notes: list[str] = []
+        asking = Asking(offer, self.baselines, notes)
+        plans = asking.plans({name: (each.digest, each.stat) for name, each in brought.items()})
+        for name, each in brought.items():
+            each.digest, each.packed = offer.entries[name].digest, offer.entries[name].packed
+        return self.reloader.staged(plans, policy, new, notes)
+
+    def _settle(self, transaction: Transaction, journal: PatchJournal, offer: Offer | None) -> None:
+        """What is loaded now is what was brought; undoing makes it what it was."""
+        if offer is None:
+            self.reloader.settle(transaction, journal)
+            return
+        baselines, records = self.baselines, {}
+        for name, plan in transaction.plans.items():
+            module = sys.modules[name]
+            if not plan.changed:
+                continue
+            entry, before = offer.entries[name], baselines.record_of(module)
+            if before is None and entry.old_packed:
+                baselines.put_on_record(module, entry.fields["old"], entry.old_packed)
+                before = baselines.record_of(module)
+            baselines.put_on_record(module, entry.digest, entry.packed)
+            records[name] = (before, baselines.record_of(module))
+        for name, text in transaction.new_texts.items():
+            baselines.remember(sys.modules[name], text)
+
+        def put(which: int) -> None:
+            for name, found in records.items():
+                if type(module := sys.modules.get(name)) is ModuleType:
+                    baselines.restore(module, found[which])
+
+        journal.afterwards.append(lambda: put(0))
+        journal.backwards.append(lambda: put(1))
 
     def _commit(
         self,
@@ -126,6 +157,7 @@ class Patching:
         transaction: Transaction,
         brought: dict[str, Brought],
         modules: list[dict[str, Any]],
+        offer: Offer | None,
     ) -> dict[str, Any]:
         memory = self._memory
         try:
@@ -139,7 +171,7 @@ class Patching:
         except Exception as error:  # noqa: BLE001 - foreign code may raise anything
             return failed([{**each, "before": each["before"]} for each in modules], "", python_error(error), [], [])
         committed_at_unix_s = memory.holding.switched()
-        self.reloader.settle(transaction, journal)
+        self._settle(transaction, journal, offer)
         number = memory.journal.newest + 1
         states = {name: self._state(name) for name in transaction.plans}
         self._note(transaction, brought, number)
@@ -162,6 +194,7 @@ class Patching:
         revision.patch = journal
         memory.journal.add(revision)
         report = transaction.report
+        transaction.release()
         return {
             "outcome": "OUTCOME_APPLIED",
             "revision": number,
@@ -176,7 +209,7 @@ class Patching:
     # -- what is brought
 
     def _brought(
-        self, changes: Changes, request: ChangeRequest
+        self, changes: Changes, request: ChangeRequest, *, planned: bool
     ) -> tuple[dict[str, Brought], dict[str, tuple[str, str, bool]], list[Refusal]]:
         refusals: list[Refusal] = []
         brought: dict[str, Brought] = {}
@@ -206,7 +239,7 @@ class Patching:
                         source = sent[name].source
                         assert source is not None
                         brought[name] = Brought(source, sent[name].digest, None, sent=True)
-                    elif (read := self._from_disk(name, entries[name])) is not None:
+                    elif (read := self._from_disk(name, entries[name], planned=planned)) is not None:
                         brought[name] = read
                 except RefusedError as error:
                     refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
@@ -246,13 +279,16 @@ class Patching:
             return Refusal(name, ACTION, "BASE_DIFFERS", "base_digest", hint)
         return None
 
-    def _from_disk(self, name: str, module: Any) -> Brought | None:
+    def _from_disk(self, name: str, module: Any, *, planned: bool) -> Brought | None:
         if type(module) is not ModuleType:
             raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
         path = inventory.facts_of(name, module).origin
         stat = stat_of_file(path)
         if stat is None:
-            return Brought(source_of(name, module, path), "", None, sent=False)
+            source = source_of(name, module, path)
+            return Brought(source, digest_of_text(source) if planned else "", None, sent=False)
+        if planned:
+            return Brought("", "", stat, sent=False)  # the gateway reads it
         try:
             with open(path, "rb") as file:
                 data = file.read()
@@ -284,14 +320,19 @@ class Patching:
         loaded.source = each.source if each.sent else None
         if not each.sent:
             loaded.stat, loaded.proven, loaded.state = each.stat, each.stat is not None, ""
-            loaded.kept = keeping.keep(module.__dict__.get("__file__") or "", each.stat)
+            path = module.__dict__.get("__file__") or ""
+            packed = each.packed
+            loaded.kept = keeping.keep(path, each.stat) if packed is None else keeping.take(path, each.stat, packed)
 
-    def _note_unchanged(self, transaction: Transaction, brought: dict[str, Brought]) -> None:
+    def _note_unchanged(self, transaction: Transaction, brought: dict[str, Brought], offer: Offer | None) -> None:
         """Nothing that runs differs: what is loaded is the new text all the same."""
         for name, plan in transaction.plans.items():
             module = sys.modules.get(name)
             if type(module) is ModuleType and name in brought and plan.changed:
-                self.reloader.baselines.remember(module, plan.new)
+                if offer is None:
+                    self.baselines.remember(module, plan.new)
+                else:
+                    self.baselines.put_on_record(module, offer.entries[name].digest, offer.entries[name].packed)
                 self._loaded_from(module, brought[name])
                 self._memory.rows.forget(name)
 

@@ -24,10 +24,12 @@ from modctl.source.codes import (
     doc_of,
     kind_flags,
     qualified_name,
-    signature,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modctl.agent.engine.live.journal import Journal
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.world import StagedModule
 
@@ -95,10 +97,13 @@ class LiveCodes:
                     v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)
                 ]
 
-    def suspects(self) -> list[CodeType] | None:
+    def suspects(self, journals: dict[int, int]) -> list[CodeType] | None:
         """Codes that change and that somebody holds whom the walk did not find; None where the heap must tell.
 
         Every holder is counted: functions, the constants of outer functions, and our own tables.
+
+        Args:
+            journals: how often the journals of earlier changes hold each code, by id.
         """
         if not self._pairs:
             return []
@@ -113,7 +118,8 @@ class LiveCodes:
         top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
         if not top <= {_key(code) for code in live.values()}:
             return None  # a function of the module is somewhere where the walk does not come
-        parents = _parents([*live.values(), self.staged.plan.old.code])
+        whole = self.staged.plan.old_code
+        parents = _parents([*live.values(), *([] if whole is None else [whole])])
         for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
             holders[identity] = holders.get(identity, 0) + 1
         inner = [
@@ -130,7 +136,8 @@ class LiveCodes:
         excess = [
             identity
             for identity in live
-            if sys.getrefcount(live[identity]) > holders.get(identity, 0) + parents.get(identity, 0) + 2
+            if sys.getrefcount(live[identity])
+            > holders.get(identity, 0) + parents.get(identity, 0) + journals.get(identity, 0) + 2
         ]
         return [live[identity] for identity in excess]
 
@@ -186,7 +193,7 @@ def _parents(roots: list[CodeType]) -> dict[int, int]:
     return found
 
 
-def find_elsewhere(changing: list[LiveCodes], notes: list[str]) -> None:
+def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterable[Journal] = ()) -> None:
     """Adds the functions of these modules that the walks did not find.
 
     A few codes are asked for in one pass of the collector, in C; for many, or where it cannot be told which, every
@@ -194,8 +201,12 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str]) -> None:
     """
     suspects: list[CodeType] = []
     unknown = False
+    held: dict[int, int] = {}
+    seen: set[int] = set()
+    for journal in journals:
+        journal.code_references(seen, held)
     for codes in changing:
-        found = codes.suspects()
+        found = codes.suspects(held)
         unknown |= found is None
         suspects += found or []
     if not suspects and not unknown:
@@ -223,7 +234,7 @@ def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
         if pair is None:
             continue
         what = f"{staged.name}.{function.__qualname__}"
-        if signature(pair.old) != signature(pair.new):
+        if pair.differs:
             changed[function.__qualname__] = "changed"
             merger.caches += codes.caches.get(id(function), [])
             if kind_flags(pair.old) != kind_flags(pair.new):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import ATOMS, class_dict, is_class
-from modctl.source.following import imported_names, mentions, potential_names
+from modctl.source.following import Words, imported_names, is_quiet, potential_names
 from modctl.source.plan import ModulePlan, Text, plan_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from modctl.agent.engine.live.baselines import Baselines
 
@@ -27,6 +27,8 @@ _STDLIB = frozenset(sys.stdlib_module_names)
 def add_dependents(plans: dict[str, ModulePlan], baselines: Baselines, notes: list[str]) -> None:
     """Adds plans of modules that may have to follow, until there are no more."""
     todo = {name: potential_names(plan, set()) for name, plan in plans.items() if plan.changed}
+    for name, names in todo.items():
+        plans[name].quiet = is_quiet(plans[name], names)
     refused: set[str] = set()
     while todo:
         name, names = todo.popitem()
@@ -36,10 +38,11 @@ def add_dependents(plans: dict[str, ModulePlan], baselines: Baselines, notes: li
             plan = _plan_of(follower, baselines, refused, notes)
             if plan is None:
                 continue
-            seeds = imported_names(plan, follower, name, names)
+            seeds = imported_names(plan.comparison.new, follower, plan.package, name, names)
             if seeds:
                 plans[follower] = plan
                 todo[follower] = potential_names(plan, seeds)
+                plan.quiet = is_quiet(plan, todo[follower])
 
 
 def _plan_of(name: str, baselines: Baselines, refused: set[str], notes: list[str]) -> ModulePlan | None:
@@ -56,51 +59,75 @@ def _plan_of(name: str, baselines: Baselines, refused: set[str], notes: list[str
 
 
 def _followers(name: str, names: set[str]) -> list[str]:
-    return [
-        other
-        for other, unsure in holders_of(name, names).items()
-        if not unsure or _mentions(sys.modules[other], name, unsure)
-    ]
+    found = holders_of({name: names})
+    unsure = [other for other, of in found.unsure.items() if other not in found.sure for _ in of]
+    mentioning = [other for other in unsure if _mentions(sys.modules[other], name, found.names[name])]
+    return [*found.sure, *mentioning]
 
 
-def holders_of(name: str, names: Iterable[str]) -> dict[str, list[str]]:
-    """Loaded modules that may hold one of a module's names, `*` for any.
+class Holders(NamedTuple):
+    """Who holds what of some modules.
 
-    With each comes the list of names whose values many modules hold anyway, numbers and what is at home elsewhere,
-    where it holds nothing else: its text must say whether it has them from this module. An empty list leaves no doubt.
+    Attributes:
+        sure: modules that hold one of the modules or an object of theirs, with the modules of which.
+        unsure: modules that hold a value which many hold anyway, a number or what is at home elsewhere, with the
+            modules that have it too: their texts must say whether they have it from those.
+        names: of each module asked about, the names of such values.
     """
-    changed = sys.modules.get(name)
-    if type(changed) is not ModuleType:
-        return {}
-    home = changed.__dict__
-    keys = set(home if "*" in names else names)
-    if "__all__" in keys:
-        keys |= {key for key in home if key[:2] != "__"}
-    sure, unsure = {id(changed)}, dict[int, str]()
-    derived: set[Any] = set()
-    for key in keys:
-        value = home.get(key)
-        kind = type(value)
-        if is_class(value):
-            derived |= {class_dict(cls).get("__module__") for cls in type.__subclasses__(value)}
-        if kind in ATOMS or _is_at_home_elsewhere(value, kind, name):
-            unsure[id(value)] = key
-        else:
-            sure.add(id(value))
-    concerned = sure | unsure.keys()
-    top_is_stdlib = name.partition(".")[0] in _STDLIB
-    found: dict[str, list[str]] = {}
+
+    sure: dict[str, set[str]]
+    unsure: dict[str, set[str]]
+    names: dict[str, list[str]]
+
+
+def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
+    """Loaded modules that may hold something of other modules: of each, some names, or `*` for any.
+
+    One pass over all namespaces, and most of them are passed over in C.
+    """
+    owners: dict[int, set[str]] = {}
+    shared: dict[int, set[str]] = {}
+    derived: dict[Any, set[str]] = {}
+    found = Holders({}, {}, {})
+    for name, names in wanted.items():
+        changed = sys.modules.get(name)
+        if type(changed) is not ModuleType:
+            continue
+        owners.setdefault(id(changed), set()).add(name)
+        home = changed.__dict__
+        keys = set(home if "*" in names else names)
+        if "__all__" in keys:
+            keys |= {key for key in home if key[:2] != "__"}
+        doubtful = found.names.setdefault(name, [])
+        for key in keys:
+            value: Any = home.get(key)
+            kind = type(value)
+            if is_class(value):
+                for cls in type.__subclasses__(value):
+                    derived.setdefault(class_dict(cls).get("__module__"), set()).add(name)
+            if kind in ATOMS or _is_at_home_elsewhere(value, kind, name):
+                shared.setdefault(id(value), set()).add(name)
+                doubtful.append(key)
+            else:
+                owners.setdefault(id(value), set()).add(name)
+    concerned = owners.keys() | shared.keys()
+    stdlib = _STDLIB if all(name.partition(".")[0] not in _STDLIB for name in wanted) else frozenset()
     for other, module in list(sys.modules.items()):
-        if type(module) is not ModuleType or (not top_is_stdlib and other.partition(".")[0] in _STDLIB):
+        if type(module) is not ModuleType:
             continue
         namespace = module.__dict__
         held = list(map(id, list(namespace.values())))
         if concerned.isdisjoint(held) and other not in derived:
             continue
-        if module is changed or other == "__main__" or namespace.get("__name__") != other:
+        if other.partition(".")[0] in stdlib or other == "__main__" or namespace.get("__name__") != other:
             continue
-        certain = other in derived or not sure.isdisjoint(held)
-        found[other] = [] if certain else list(unsure.values())
+        for places, into in ((owners, found.sure), (shared, found.unsure)):
+            of = {name for identity in places.keys() & held for name in places[identity]}
+            if into is found.sure:
+                of |= derived.get(other, set())
+            of.discard(other)
+            if of:
+                into[other] = of
     return found
 
 
@@ -122,4 +149,4 @@ def _mentions(module: ModuleType, name: str, names: Iterable[str]) -> bool:
             text = file.read()
     except OSError:
         return True
-    return mentions(text, name, names)
+    return Words(text).mention(name, names)

@@ -75,7 +75,7 @@ class Evaluation:
         plan = staged.plan
         if plan is None:
             return UNTOUCHED
-        if name in plan.comparison.removed:
+        if name in plan.removed:
             return VALUE
         touched = [i for i in self._touchers(staged, name) if (staged.name, i, name) in self._states]
         state = self._states[staged.name, touched[-1], name] if touched else UNTOUCHED
@@ -170,7 +170,7 @@ class Evaluation:
             if place in found:
                 continue
             touchers = self._touchers(module, chain[0])
-            if not touchers and chain[0] not in plan.comparison.removed:
+            if not touchers and chain[0] not in plan.removed:
                 continue
             if module is not staged or chain not in statement.calls:
                 found[place] = called
@@ -261,7 +261,7 @@ class Evaluation:
             state = self.state_after(staged, provider, name) if provider >= 0 else UNTOUCHED
             if provider < 0:
                 unseen = self.surprises.get((staged.name, name), UNTOUCHED)
-                state = VALUE if name in plan.comparison.removed else unseen
+                state = VALUE if name in plan.removed else unseen
             states.append(state)
             if name in calls:
                 called.append(state)
@@ -297,13 +297,13 @@ class Evaluation:
             if plan is None:
                 return UNTOUCHED
             states = [self.final_state(staged, each) for each in plan.touchers]
-            return VALUE if plan.comparison.removed else max(states, default=UNTOUCHED)
+            return VALUE if plan.removed else max(states, default=UNTOUCHED)
         return self.final_state(staged, name)
 
     def _state_before(self, staged: StagedModule, name: str, index: int) -> int:
         """What a name of the same module is when a statement runs."""
         assert staged.plan is not None
-        if name in staged.plan.comparison.removed:
+        if name in staged.plan.removed:
             return VALUE
         earlier = [i for i in self._touchers(staged, name) if i < index]
         return self.state_after(staged, earlier[-1], name) if earlier else UNTOUCHED

@@ -3,6 +3,7 @@ stays."""
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modctl.agent.engine.live.operations import Operation, Step, refill_steps, run_steps
@@ -25,10 +26,32 @@ class Journal:
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
+        #: What code_references() counts: operation, codes that it holds, codes that its entry holds; all by id.
+        self._codes: list[tuple[int, tuple[int, ...], tuple[int, ...]]] | None = None
         #: What to do after the assignments are taken back: caches, baselines, new modules.
         self.afterwards: list[Callable[[], None]] = []
         #: The same for taking the undo back.
         self.backwards: list[Callable[[], None]] = []
+
+    def code_references(self, seen: set[int], into: dict[int, int]) -> None:
+        """Counts how often this journal holds each code object.
+
+        Args:
+            seen: ids of operations that were counted: an undo's journal shares them with the one it takes back.
+            into: counts by id of the code; added to.
+        """
+        if self._codes is None:
+            self._codes = []
+            for operation, before, after in self.entries:
+                arguments = operation.steps[0][1] if operation.steps else ()
+                own = tuple(id(each) for each in (*arguments[2:], operation.expected) if type(each) is CodeType)
+                held = tuple(id(each) for each in (before, after) if type(each) is CodeType)
+                if own or held:
+                    self._codes.append((id(operation), own, held))
+        for identity, own, held in self._codes:
+            for each in held if identity in seen else (*own, *held):
+                into[each] = into.get(each, 0) + 1
+            seen.add(identity)
 
     def undo(self) -> tuple[float, list[str], Journal]:
         """Takes it back in one step.

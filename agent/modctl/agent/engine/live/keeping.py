@@ -20,6 +20,16 @@ _kept_bytes = 0
 _STDLIB: Final = os.path.join(os.path.dirname(os.__file__), "")
 
 
+def take(path: str, stat: tuple[int, int, int] | None, packed: bytes) -> bytes | None:
+    """A file's text that somebody else has read at that stat and compressed, where it is one to keep."""
+    global _kept_bytes
+    wanted = stat is not None and path.endswith(".py") and not _is_installed(path) and stat[1] <= MAX_BYTES
+    if not wanted or _kept_bytes + len(packed) > MAX_TOTAL_BYTES:
+        return None
+    _kept_bytes += len(packed)
+    return packed
+
+
 def keep(path: str, stat: tuple[int, int, int] | None) -> bytes | None:
     """A file's text, compressed; None where it is not one to keep or has changed since the stat was taken."""
     global _kept_bytes

@@ -16,7 +16,7 @@ from modctl.agent.engine.live.transaction import Transaction
 from modctl.source.plan import ModulePlan, plan_module, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from modctl.agent.engine.live.journal import Journal
     from modctl.agent.engine.live.report import Report
@@ -34,8 +34,9 @@ class Reloaded:
 class Reloader:
     """Reloads modules of this process. One change at a time: the caller holds the engine's lock."""
 
-    def __init__(self, baselines: Baselines | None = None) -> None:
+    def __init__(self, baselines: Baselines | None = None, journals: Callable[[], Iterable[Journal]] = tuple) -> None:
         self.baselines = baselines or Baselines()
+        self._journals = journals
 
     def plans(self, sources: Mapping[str, str], notes: list[str], *, dependents: bool = True) -> dict[str, ModulePlan]:
         """Plans of the modules that are loaded, and of those that may have to follow.
@@ -48,16 +49,11 @@ class Reloader:
             module = sys.modules.get(name)
             if module is None:
                 continue
-            if name == "__main__":
-                raise RefusedError(name, "MAIN", "the main program cannot be changed while it runs", "Restart it")
-            if type(module) is not ModuleType:
-                raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
-            if commit.is_initializing(module):
-                raise RefusedError(name, "IN_FLIGHT", "its first import still runs", "Try again")
+            check(name, module)
             old = self.baselines.of(name, module)
             new = old if old.source == source else read_text(source, old.filename, like=old)
             plans[name] = plan_module(name, old, new, package="__path__" in module.__dict__)
-        if dependents and any(plan.comparison.runs or "other" in plan.behaviours.values() for plan in plans.values()):
+        if dependents and any(plan.runs or "other" in plan.behaviours.values() for plan in plans.values()):
             add_dependents(plans, self.baselines, notes)
         return plans
 
@@ -70,9 +66,18 @@ class Reloader:
             RefusedError, SyntaxError: as plans(). StagingError: a statement raised.
         """
         notes: list[str] = []
-        plans = self.plans(sources, notes)
-        transaction = Transaction(plans, policy, dict(new or {}))
-        transaction.report.notes += notes
+        return self.staged(self.plans(sources, notes), policy, new, notes)
+
+    def staged(
+        self,
+        plans: Mapping[str, ModulePlan],
+        policy: Policy,
+        new: Mapping[str, tuple[str, str, bool]] | None = None,
+        notes: list[str] | None = None,
+    ) -> Transaction:
+        """Stages what is planned; see prepare()."""
+        transaction = Transaction(dict(plans), policy, dict(new or {}), self._journals)
+        transaction.report.notes += notes or []
         transaction.stage()
         return transaction
 
@@ -100,20 +105,34 @@ class Reloader:
 
     def settle(self, transaction: Transaction, journal: Journal) -> None:
         """After the commit: the new texts are what is loaded; undoing brings the old ones back."""
-        plans = {name: plan for name, plan in transaction.plans.items() if plan.changed}
+        texts = {name: (plan.old, plan.new) for name, plan in transaction.plans.items() if plan.changed}
 
         def forth() -> None:
-            for name, plan in plans.items():
+            for name, (_, new) in texts.items():
                 if type(module := sys.modules.get(name)) is ModuleType:
-                    self.baselines.remember(module, plan.new)
+                    self.baselines.remember(module, new)
 
         def back() -> None:
-            for name, plan in plans.items():
+            for name, (old, _) in texts.items():
                 if type(module := sys.modules.get(name)) is ModuleType:
-                    self.baselines.remember(module, plan.old)
+                    self.baselines.remember(module, old)
 
         forth()
         for name, text in transaction.new_texts.items():
             self.baselines.remember(sys.modules[name], text)
         journal.afterwards.append(back)
         journal.backwards.append(forth)
+
+
+def check(name: str, module: object) -> None:
+    """Whether an entry is a module that can be changed in place.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    if name == "__main__":
+        raise RefusedError(name, "MAIN", "the main program cannot be changed while it runs", "Restart it")
+    if type(module) is not ModuleType:
+        raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
+    if commit.is_initializing(module):
+        raise RefusedError(name, "IN_FLIGHT", "its first import still runs", "Try again")

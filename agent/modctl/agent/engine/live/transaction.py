@@ -36,6 +36,8 @@ from modctl.agent.engine.threads import Worker
 if TYPE_CHECKING:
     from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.opaque import Policy
+    from collections.abc import Callable, Iterable
+
     from modctl.agent.engine.live.operations import Batch
     from modctl.source.plan import ModulePlan
 
@@ -51,11 +53,18 @@ class Transaction:
         new_sources: (source, filename, package) of modules that are not loaded yet, which come with the change.
     """
 
+        journals: gives those of earlier changes, which hold code too.
     def __init__(
-        self, plans: dict[str, ModulePlan], policy: Policy, new_sources: dict[str, tuple[str, str, bool]] | None = None
+        self,
+        plans: dict[str, ModulePlan],
+        policy: Policy,
+        new_sources: dict[str, tuple[str, str, bool]] | None = None,
+        journals: Callable[[], Iterable[Journal]] = tuple,
     ) -> None:
         self.plans = plans
         self.policy = policy
+        self._journals = journals
+        self._filenames = [plan.filename for plan in plans.values()]
         self.doubles: Doubles | None = None
         self.report = Report()
         self.world = World()
@@ -136,7 +145,9 @@ class Transaction:
 
     def _nothing_runs(self) -> bool:
         """Whether code is all that differs, and no loaded statement has called any of it to make a value."""
-        return not any(p.comparison.runs for p in self.plans.values()) and not any(
+        if all(plan.quiet for plan in self.plans.values()):
+            return True
+        return not any(p.runs for p in self.plans.values()) and not any(
             b == "other" for p in self.plans.values() for b in p.behaviours.values()
         )
 
@@ -189,7 +200,7 @@ class Transaction:
     def _module_itself(self, name: str, plan: ModulePlan) -> None:
         staged = self.world.modules[name]
         home = staged.home
-        for key in plan.comparison.removed:
+        for key in plan.removed:
             if key not in home or (name, key) in self.runner.decisions or self.policy.keep_removed:
                 continue
             if isinstance(home[key], ModuleType) and sys.modules.get(f"{name}.{key}") is home[key]:
@@ -202,6 +213,8 @@ class Transaction:
             n for s in plan.comparison.new for n in s.annotates
         }
         if type(home.get("__annotations__")) is dict:
+        if self._ledger is None and not plan.runs:
+            return  # nothing ran
             wanted = {
                 k: v for k, v in (notes if type(notes) is dict else home["__annotations__"]).items() if k not in gone
             }
@@ -227,7 +240,7 @@ class Transaction:
 
     def _swap_codes(self) -> None:
         changing = {name: codes for name, codes in self._codes.items() if self.plans[name].pairs}
-        find_elsewhere(list(changing.values()), self.report.notes)
+        find_elsewhere(list(changing.values()), self.report.notes, self._journals())
         for name, codes in changing.items():
             for qualname in swap(codes, self.merger):
                 top = qualname.partition(".")[0]
@@ -264,7 +277,7 @@ class Transaction:
             part.own = plan.changed
             part.tier = plan.tier if plan.changed else "NOOP"
             part.executed = [plan.statements[i].first_line for module, i in self.evaluation.executed if module == name]
-            if part.executed or plan.comparison.removed:
+            if part.executed or plan.removed:
                 part.tier = "PATCH"
             home = self.world.modules[name].home
             for key in {n for s in plan.statements for n in s.writes}:
@@ -282,6 +295,8 @@ class Transaction:
                 owner = next(
                     (n for n in sorted(self.plans, key=len, reverse=True) if place.startswith((f"{n}.", f"{n}:"))), None
                 )
+            if self._ledger is None:
+                continue  # nothing ran
                 if owner is not None:
                     names = getattr(report.module(owner), bucket)
                     symbol = (
@@ -351,10 +366,17 @@ class Transaction:
             for value in list(staged.home.values()):
                 if type(value) is FunctionType and "_clear_cache" in value.__dict__ and "registry" in value.__dict__:
                     value.__dict__["_clear_cache"]()  # functools.singledispatch
-        for plan in self.plans.values():
-            linecache.cache.pop(plan.filename, None)
+        for filename in self._filenames:
+            linecache.cache.pop(filename, None)
         if "django.urls.resolvers" in sys.modules:
             from modctl.agent.engine.live.adapters.django import forget_urls
+    def release(self) -> None:
+        """After the commit: lets go of what only making it needed. The journal holds on to this object."""
+        self.plans = {}
+        self._codes.clear()
+        self.merger.pending.clear()
+        self.world.release()
+
 
             forget_urls([operation.what for operation in self.batch()])
 

@@ -81,7 +81,7 @@ class World:
     def fill(self, staged: StagedModule, builtins: dict[str, Any], code_of: CodeOf) -> None:
         """Copies the live namespace, substituting what is staged."""
         plan = staged.plan
-        removed = plan.comparison.removed if plan is not None else frozenset()
+        removed = plan.removed if plan is not None else frozenset()
         for key, value in staged.home.copy().items():
             if is_class(value):
                 self.live_classes.add(id(value))
@@ -138,6 +138,20 @@ class World:
                 found = self._by_namespace.get(id(ModuleType.__getattribute__(value, "__dict__")))
             return found
         return None
+
+    def release(self) -> None:
+        """Lets go of everything that was made for staging; where the modules live is kept."""
+        for staged in self.modules.values():
+            staged.plan = None
+            staged.initial = {}
+            if staged.home is not staged.namespace:
+                staged.module = staged.live
+                staged.namespace.clear()
+        self._clones.clear()
+        self._canon.clear()
+        self._keep.clear()
+        self._by_namespace.clear()
+        self.live_classes.clear()
 
     def namespaces(self) -> list[dict[str, Any]]:
         """The staged namespaces that are copies."""

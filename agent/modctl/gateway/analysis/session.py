@@ -1,0 +1,251 @@
+"""What one process has said about a change in place, and the plans that follow from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from modctl.gateway.analysis.plans import Made, Wanted
+from modctl.gateway.changes import read_file
+from modctl.gateway.sources import MAGIC, OPTIMIZE
+from modctl.source.following import Words
+from modctl.source.wire import VERSION
+
+if TYPE_CHECKING:
+    from modctl.gateway.analysis.plans import Plans
+    from modctl.gateway.analysis.texts import Bounded, Texts
+
+#: So many names a plan may bring into doubt before it is simpler to say "any".
+_MANY: Final = 2_000
+
+
+class Facts(NamedTuple):
+    """What a process says of one of its modules.
+
+    Attributes:
+        filename: what its code carries.
+        package: whether it is one.
+        origin: where its source is found.
+        digest: of what is loaded.
+        proven_by: the stat of the file that was read for it; None where the process knows the digest.
+    """
+
+    filename: str
+    package: bool
+    origin: str
+    digest: str
+    proven_by: tuple[int, ...] | None
+
+
+class Known:
+    """What is remembered of a process from one change to the next."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Facts] = {}
+        #: Of each module that changed, who was seen to hold something of it.
+        self.holders: dict[str, set[str]] = {}
+        #: Modules that hold what many hold: their files.
+        self.unsure: dict[str, str] = {}
+
+
+class GivenUpError(Exception):
+    """The process had better plan by itself."""
+
+
+class Session:
+    """One change of one process. Used by one thread at a time.
+
+    Args:
+        known: of the process.
+        texts, plans: of the host.
+        sent: sources that come with the request, by name.
+        words: of files, by path and stat.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        texts: Texts,
+        plans: Plans,
+        sent: dict[str, bytes],
+        words: Bounded[Words],
+        expected: list[str],
+    ) -> None:
+        self._known = known
+        self._texts = texts
+        self._plans = plans
+        self._sent = {name: texts.add(content) for name, content in sent.items()}
+        self._words = words
+        #: Modules that are to change.
+        self._own = {name for name in expected if name in known.facts}
+        self._ask_texts: list[str] = []
+        self._ask_baselines: list[str] = []
+        self._reads: dict[str, tuple[str, list[int]]] = {}
+        self.told: dict[str, tuple[str, str]] = {}
+
+    def offer(self) -> bytes:
+        """What is to go with the request, as JSON.
+
+        Raises:
+            GivenUpError: the process had better plan by itself. SyntaxError, ValueError: a source is no Python.
+        """
+        told: dict[str, Any] = {"v": VERSION, "magic": MAGIC, "optimize": OPTIMIZE}
+        if self._ask_texts or self._ask_baselines:
+            told |= {"texts": self._ask_texts, "baselines": self._ask_baselines}
+            self._ask_texts, self._ask_baselines = [], []
+        else:
+            made, settled = self._follow()
+            told["plans"] = [self._entry(wanted, each) for wanted, each in made.values()]
+            told["settled"] = settled
+            told["looked"] = {
+                other: self._loaded(other) for others in settled.values() for other in others if other not in made
+            }
+            told["unsure"] = list(self._known.unsure)
+            self.told = {wanted.name: (wanted.old, wanted.new) for wanted, _ in made.values()}
+        return json.dumps(told, separators=(",", ":")).encode()
+
+    def take(self, needs: dict[str, Any]) -> None:
+        """What the process has answered instead of making the change.
+
+        Raises:
+            GivenUpError: it cannot be had.
+        """
+        for told in needs.get("texts") or ():
+            digest = str(told.get("digest") or "")
+            if bool(told.get("is_bytes")) == digest.startswith("text:"):
+                raise GivenUpError(f"the source of {told.get('name')} came in another form than its digest")
+            self._texts.add_packed(digest, base64.b64decode(told["packed"]))
+        for told in needs.get("modules") or ():
+            self._own.add(told["name"])
+            self._take_facts(told)
+        for told in needs.get("followers") or ():
+            self._take_facts(told)
+            for of in told["of"]:
+                self._known.holders.setdefault(of, set()).add(told["name"])
+        for told in needs.get("unsure") or ():
+            self._known.unsure[told["name"]] = told["file"]
+
+    def done(self) -> None:
+        """The change was made: what was new is loaded now."""
+        for name, (_, new) in self.told.items():
+            facts = self._known.facts[name]
+            self._known.facts[name] = facts._replace(digest=new, proven_by=None)
+
+    # -- inside
+
+    def _take_facts(self, told: dict[str, Any]) -> None:
+        name = told["name"]
+        digest, stat = told.get("digest"), told.get("stat")
+        if stat is not None:
+            read = read_file(told["file"])
+            if read is None or read[1] != stat:
+                raise GivenUpError(f"the file of {name} cannot be read as the process had loaded it")
+            digest = self._texts.add(read[0])
+        if not isinstance(digest, str):
+            raise GivenUpError(f"it is not known what is loaded of {name}")
+        if not self._texts.knows(digest):
+            self._ask_texts.append(name)
+        proven_by = None if stat is None else tuple(stat)
+        self._known.facts[name] = Facts(told["filename"], told["package"], told["origin"], digest, proven_by)
+
+    def _new_of(self, name: str) -> str:
+        """The digest of what a module is to become."""
+        if name in self._sent:
+            return self._sent[name]
+        if name not in self._reads:
+            read = read_file(self._known.facts[name].origin)
+            if read is None:
+                raise GivenUpError(f"the file of {name} cannot be read")
+            self._reads[name] = self._texts.add(read[0]), read[1]
+        return self._reads[name][0]
+
+    def _wanted(self, name: str, seeds: frozenset[str]) -> Wanted:
+        facts = self._known.facts[name]
+        new = self._new_of(name) if name in self._own else facts.digest
+        return Wanted(name, facts.filename, facts.package, facts.digest, new, seeds)
+
+    def _follow(self) -> tuple[dict[str, tuple[Wanted, Made]], dict[str, list[str]]]:
+        """Plans of what changes and of all that has names from it, and whom was looked at for each."""
+        nothing: frozenset[str] = frozenset()
+        made: dict[str, tuple[Wanted, Made]] = {}
+        settled: dict[str, list[str]] = {}
+        todo = sorted(self._own)
+        seeds: dict[str, frozenset[str]] = {}
+        while todo:
+            name = todo.pop(0)
+            wanted = self._wanted(name, seeds.get(name, nothing))
+            if not self._texts.knows(wanted.old):
+                raise GivenUpError(f"the source of {name} is not kept any more")
+            each = self._plans.make(wanted)
+            made[name] = wanted, each
+            others = {other for other in self._known.holders.get(name, ()) if other in self._known.facts}
+            settled[name] = sorted(others)
+            others |= self._mentioning(name, each.names)
+            for other in sorted(others):
+                follower = self._wanted(other, nothing)
+                if not self._texts.knows(follower.new):
+                    self._ask_texts.append(other)
+                    continue
+                found = self._plans.imported(follower, name, each.names)
+                if found - seeds.get(other, nothing) or (found and other not in made):
+                    seeds[other] = seeds.get(other, nothing) | found
+                    if other not in todo:
+                        todo.append(other)
+        return made, settled
+
+    def _mentioning(self, name: str, names: frozenset[str]) -> set[str]:
+        """Of the modules that hold what many hold, those whose text has it from this module."""
+        found: set[str] = set()
+        for other, file in self._known.unsure.items():
+            if other == name or not self._says(file, name, names):
+                continue
+            if other in self._known.facts:
+                found.add(other)
+            else:
+                self._ask_baselines.append(other)
+        return found
+
+    def _says(self, file: str, name: str, names: frozenset[str]) -> bool:
+        if not file.endswith(".py"):
+            return True
+        words = self._words_of(file)
+        return words is None or "*" in names or words.mention(name, names)
+
+    def _words_of(self, file: str) -> Words | None:
+        try:
+            found = os.stat(file)
+        except OSError:
+            return None
+        key = file, found.st_mtime_ns, found.st_size, found.st_ino
+        words = self._words.get(key)
+        if words is None:
+            read = read_file(file)
+            if read is None:
+                return None
+            words = self._words.put(key, Words(read[0]))
+        return words
+
+    def _loaded(self, name: str) -> dict[str, Any]:
+        """What was taken to be loaded."""
+        facts = self._known.facts[name]
+        found: dict[str, Any] = {"old": facts.digest}
+        if facts.proven_by is not None:
+            found["old_stat"] = list(facts.proven_by)
+        return found
+
+    def _entry(self, wanted: Wanted, made: Made) -> dict[str, Any]:
+        name = wanted.name
+        facts = self._known.facts[name]
+        told: dict[str, Any] = {"name": name, "plan": made.packed, "new": wanted.new, **self._loaded(name)}
+        told["names"] = sorted(made.names) if len(made.names) < _MANY else ["*"]
+        if wanted.new == wanted.old and name not in self._own:
+            told["follows"] = True
+            return told
+        told["packed"] = base64.b64encode(self._texts.packed(wanted.new)).decode("ascii")
+        if facts.proven_by is not None:
+            told["old_packed"] = base64.b64encode(self._texts.packed(wanted.old)).decode("ascii")
+        if name in self._reads:
+            told["stat"] = self._reads[name][1]
+        return told

@@ -35,7 +35,7 @@ def modctl(*arguments: str, expect: int = 0, **environ: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == expect, done

@@ -32,8 +32,10 @@ from modctl.v1 import change_pb2, error_pb2, module_service_pb2
 from client.fake_server import FakeServer, Refuse, applied, module, process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from modctl.client.results import Row
 
     Serve = Callable[..., FakeServer]
 
@@ -165,14 +167,54 @@ def test_a_slow_target_is_timed_out_and_the_others_answer(shop: FakeServer, serv
     assert [row.outcome for row in result.rows] == ["OK", "OK", "OK", "TIMED_OUT"]
 
 
-def test_the_deadline_ends_the_whole_command(shop: FakeServer, serve: Serve) -> None:
+class Stopwatch:
+    """The time, which can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+class Hearing:
+    """An observer that hears who answers."""
+
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
+
+    def begin(self, targets: int) -> None: ...
+
+    def answered(self, rows: Sequence[Row[Any]]) -> None:
+        self._heard()
+
+    def end(self) -> None: ...
+
+
+async def test_the_deadline_ends_the_whole_command(
+    shop: FakeServer, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slow = serve(process(1, "slow"))
-    slow.before["ListModules"] = lambda _: asyncio.sleep(30)
-    began_s = time.monotonic()
-    with Fleet.connect(slow.address, shop.address, deadline_s=0.4) as fleet:
-        result = fleet.list()
-    assert time.monotonic() - began_s < 5
+    slow.before["ListModules"] = lambda _: asyncio.sleep(300)
+    clock = Stopwatch()
+    monkeypatch.setattr("modctl.client.dispatch.time", clock)
+    monkeypatch.setattr("modctl.client.fleet.time", clock)
+    async with AsyncFleet.connect(slow.address, shop.address, timeout_s=3600, deadline_s=1800) as fleet:
+        # The half hour is over as soon as the other one has answered.
+        fleet.observer = Hearing(lambda: setattr(clock, "ahead_s", 1801.0))
+        result = await fleet.list()
     assert {row.target: row.outcome for row in result.rows} == {slow.address: "TIMED_OUT", shop.address: "OK"}
+    assert [row.error.reason for row in result.failed if row.error is not None] == ["DEADLINE"]
+
+
+def test_a_deadline_is_kept_where_nobody_answers(serve: Serve) -> None:
+    slow = serve(process(1, "slow"))
+    slow.before["ListModules"] = lambda _: asyncio.sleep(300)
+    began_s = time.monotonic()
+    with Fleet.connect(slow.address, timeout_s=300, deadline_s=0.4) as fleet:
+        result = fleet.list()
+    assert 0.4 <= time.monotonic() - began_s < 60
+    assert [row.outcome for row in result.rows] == ["TIMED_OUT"]
 
 
 def test_half_a_listing_is_none(shop: FakeServer) -> None:
@@ -214,7 +256,7 @@ def test_a_change_outlives_the_death_of_its_gateway(serve: Serve, short_dir: Pat
             await server._server.stop(0)
 
     def come_back() -> None:
-        died.wait(10)
+        died.wait(60)
         time.sleep(0.8)
         server.start(address)
 

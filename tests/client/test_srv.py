@@ -30,6 +30,23 @@ def answer(query: bytes, records: list[tuple[int, int, int, str]], flags: int = 
     return head + question + body
 
 
+def _same_port() -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket of one port. The kernel gives one that is free of the one kind; of the other somebody may
+    have it, even a connection that goes out.
+    """
+    for _ in range(100):
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            tcp.close()
+            udp.close()
+            continue
+        return udp, tcp
+    raise AssertionError("no port is free of both kinds")
+
+
 class NameServer:
     """Answers UDP with what `reply` makes of a query, and TCP with what `reply_tcp` does."""
 
@@ -37,10 +54,8 @@ class NameServer:
         self.reply = reply
         self.reply_tcp = reply
         self.queries: list[bytes] = []
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = _same_port()
         self.port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
         for work in (self._serve, self._serve_tcp):
             threading.Thread(target=work, daemon=True).start()
 

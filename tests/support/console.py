@@ -1,8 +1,8 @@
 """Documents whose shell sessions are run: what a page shows is what happens.
 
 A fenced block of language `console` is a session. Lines that start with `$ ` are typed, the others are what has to come
-out. A line of `…` stands for any lines. What differs from run to run is made equal before it is compared: numbers,
-digests, times, temporary paths, and how wide columns are.
+out. A line of `…` stands for any lines, and a `…` at the end of one for the rest of it. What differs from run to run is
+made equal before it is compared: numbers, digests, times, temporary paths, and how wide columns are.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _VOLATILE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HEX"),
     (re.compile(r"(unix://)?/[\w./-]+"), "PATH"),
     (re.compile(r"\d+(\.\d+)*"), "N"),
+    (re.compile(r"\bN(\w?)([,-]N\1)+\b"), r"N\1"),  # 4127,4130-4132 and 12s-15s: how many there are is chance
     (re.compile(r"[─━═╌-]{2,}"), "RULE"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -69,10 +70,18 @@ def plain(line: str) -> str:
 
 def agrees(shown: tuple[str, ...], seen: list[str]) -> bool:
     """Whether the output is what the page shows."""
-    pattern = "\n".join(".*" if line.strip() == "…" else re.escape(plain(line)) for line in shown if line.strip())
+    pattern = "\n".join(_pattern(line.strip()) for line in shown if line.strip())
     # A line of `…` may stand for no line at all.
     pattern = pattern.replace("\n.*\n", "\n(?:.*\n)?").replace("\n.*", "(?:\n.*)?")
     return re.fullmatch(pattern, "\n".join(plain(line) for line in seen if line.strip()), re.DOTALL) is not None
+
+
+def _pattern(line: str) -> str:
+    if line == "…":
+        return ".*"
+    if line.endswith(" …"):
+        return re.escape(plain(line.removesuffix("…"))) + "[^\n]*"
+    return re.escape(plain(line))
 
 
 class Shell:

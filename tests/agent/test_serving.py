@@ -137,6 +137,17 @@ def test_a_change_is_followed_by_an_update(agent: Connection) -> None:
     agent.ask(op="freeze", reason="weekend \udc80")
     until(lambda: agent.updates[-1]["frozen"])
     assert agent.updates[-1]["frozen_reason"] == "weekend \\udc80"
+    assert "pid" in agent.updates[0], "a gateway that did not ask for short ones got one"
+
+
+def test_a_gateway_that_takes_short_updates_gets_no_more_than_what_has_changed(agent: Connection) -> None:
+    agent.send(0, LAST, json.dumps({"welcome": {"v": 1, "addresses": [], "short_updates": True}}).encode())
+    agent.ask(op="change")
+    until(lambda: agent.updates)
+    assert agent.updates[-1].keys() == {"revision", "entries"}
+    agent.ask(op="freeze", reason="weekend")
+    until(lambda: agent.updates[-1].get("frozen"))
+    assert agent.updates[-1]["revision"] == 1 and "pid" in agent.updates[-1]
 
 
 def test_faults_and_refusals_are_error_details(agent: Connection) -> None:

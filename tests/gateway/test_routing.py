@@ -176,6 +176,22 @@ def test_an_update_is_seen(agent: Callable[..., FakeAgent], api: Stubs) -> None:
     assert process.pid == 11, "who a process is never changes"
 
 
+def test_a_short_update_is_seen_and_changes_nothing_else(agent: Callable[..., FakeAgent], api: Stubs) -> None:
+    one = agent(pid=11, handlers={"describe": lambda agent, _: iter(())}, process={"revision": 7, "entries": 3})
+    before = api.agents.ListProcesses(agent_service_pb2.ListProcessesRequest()).processes[0]
+    one.say(0, 0, {"update": {"revision": -1, "entries": "many"}})
+    one.say(0, 0, {"update": {"revision": 8, "entries": 5}})
+
+    def updated() -> Any:
+        found = api.agents.ListProcesses(agent_service_pb2.ListProcessesRequest()).processes[0]
+        return found if found.revision != 7 else None
+
+    process = until(updated)
+    assert (process.revision, process.entries) == (8, 5)
+    before.revision, before.entries = 8, 5
+    assert process == before
+
+
 def test_the_gateway_says_what_it_is(agent: Callable[..., FakeAgent], api: Stubs, gateway: Any) -> None:
     agent(pid=11)
     found = api.agents.GetAgent(agent_service_pb2.GetAgentRequest())

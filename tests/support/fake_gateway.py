@@ -103,7 +103,7 @@ class Connection:
                     if welcome is not None:
                         self.send(0, LAST, json.dumps(welcome).encode())
                 elif "update" in body:
-                    self.updates.append(body["update"]["process"])
+                    self.updates.append(body["update"].get("process") or body["update"])
                 elif "pong" in body:
                     self.pongs.append(body["pong"])
             self._arrived.notify_all()

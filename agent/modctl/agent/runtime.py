@@ -87,6 +87,7 @@ class Runtime:
         self._welcomed = False
         self._welcome_by_s = 0.0
         self._told: dict[str, Any] = {}
+        self._short_updates = False
         self._expiring = False
         self._waiters = []
 
@@ -340,6 +341,7 @@ class Runtime:
             self._tell_waiters()
 
     def _welcome(self, welcome: dict[str, Any]) -> None:
+        self._short_updates = welcome.get("short_updates") is True
         addresses = welcome.get("addresses")
         self.addresses = tuple(str(one) for one in addresses) if isinstance(addresses, list) else ()
         if not self._welcomed:
@@ -374,7 +376,13 @@ class Runtime:
     def _tell_changes(self, wire: Wire) -> None:
         told, engine = self._told, self.engine
         now = (self._role, engine.revision, engine.frozen)
-        if now != (told.get("role"), told.get("revision"), told.get("frozen")):
+        if now == (told.get("role"), told.get("revision"), told.get("frozen")):
+            return
+        if self._short_updates and (now[0], now[2]) == (told.get("role"), told.get("frozen")):
+            short = {"revision": now[1], "entries": engine.entries}
+            self._told = {**told, **short}
+            wire.tell({"update": short})
+        else:
             process = self.describe()
             if process != told:
                 self._told = process
@@ -421,7 +429,7 @@ class Runtime:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-        self._welcomed = False
+        self._welcomed = self._short_updates = False
         self.addresses = ()
 
     def _tell_waiters(self) -> None:

@@ -210,6 +210,7 @@ class Gateway:
                 "gateway_pid": os.getpid(),
                 "addresses": self._listeners.addresses(process.listen),
                 "warnings": self._warnings_of(process),
+                "short_updates": True,
             }
         )
 

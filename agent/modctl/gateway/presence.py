@@ -122,9 +122,17 @@ class Presence:
             CallFailure: it cannot be understood.
         """
         process = self._by_connection.get(connection)
-        if process is None or not isinstance(update.get("process"), dict):
+        if process is None:
             return
-        self.take_facts(process, update["process"])
+        if isinstance(update.get("process"), dict):
+            self.take_facts(process, update["process"])
+        elif is_count(update.get("revision")) and is_count(update.get("entries")):
+            # The most frequent one, after each change: nothing else has changed.
+            facts = process_pb2.Process()
+            facts.CopyFrom(process.facts)
+            facts.revision, facts.entries = update["revision"], update["entries"]
+            process.facts = facts
+            self._tell()
 
     def take_facts(self, process: ConnectedProcess, told: dict[str, Any]) -> None:
         """Takes in a process's description of itself; its identity never changes."""
@@ -166,6 +174,11 @@ def _facts(told: Any) -> process_pb2.Process:
         return make(process_pb2.Process, told)
     except CallFailure as failure:
         raise CallFailure("INVALID_ARGUMENT", "BAD_HELLO", failure.message) from failure
+
+
+def is_count(value: Any) -> bool:
+    """Whether a JSON value is a number that a message's field for one takes."""
+    return type(value) is int and 0 <= value < 2**31
 
 
 def strings(value: Any) -> list[str]:

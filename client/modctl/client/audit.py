@@ -73,22 +73,15 @@ def show(result: FleetResult[AuditLog], output: Output) -> None:
 
 
 def _show_data(result: FleetResult[AuditLog], output: Output) -> None:
+    from modctl.client.printers.documents import write_document
     from modctl.client.printers.module_shape import row_head
-    from modctl.client.printers.structured import API_VERSION, summary
+    from modctl.client.printers.structured import summary
 
     results = [
         {**row_head(row), **({"file": row.value.file, "records": list(row.value.records)} if row.value else {})}
         for row in result.rows
     ]
-    document = {"apiVersion": API_VERSION, "kind": "AuditLog", "results": results, "summary": summary(result)}
-    if output.format == "json":
-        output.write(json.dumps(document, indent=1) + "\n")
-    elif output.format == "jsonl":
-        output.write("".join(f"{json.dumps(one)}\n" for one in [*results, {**document, "results": []}]))
-    else:
-        import yaml
-
-        yaml.safe_dump(document, output.out, sort_keys=False)
+    write_document("AuditLog", {"results": results, "summary": summary(result)}, output)
 
 
 def _lines(records: tuple[dict[str, Any], ...]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -30,21 +29,23 @@ def context_command() -> None:
 def list_command(output: str) -> None:
     """List the contexts; * marks the current one."""
     from modctl.client.contexts import load
+    from modctl.client.printers.documents import FORMATS, write_document
+    from modctl.client.printers.terminal import make_output
 
     configuration = load()
     contexts = [configuration.contexts[name] for name in sorted(configuration.contexts)]
-    if output in ("json", "jsonl", "yaml"):
+    how = make_output(output, False, False, "auto", False, False)
+    if output in FORMATS:
         results = [
             {"name": each.name, "current": each.name == configuration.current, **_plain(dict(each.values))}
             for each in contexts
         ]
-        _write_structured(output, results)
+        write_document("ContextList", {"results": results, "summary": {"contexts": len(results)}}, how)
         return
     if output == "name":
         click.echo("".join(f"{each.name}\n" for each in contexts), nl=False)
         return
     from modctl.client.printers.columns import Column, render
-    from modctl.client.printers.terminal import make_output
 
     columns = [Column(""), Column("CONTEXT"), Column("TARGETS", shrink="end"), Column("SECURITY"), Column("NOTE")]
     rows = [
@@ -57,24 +58,9 @@ def list_command(output: str) -> None:
         )
         for each in contexts
     ]
-    how = make_output(output, False, False, "auto", False, False)
     how.write(render(columns, rows, how) if rows else "")
     if not rows:
         how.note(f"modctl: {configuration.path} has no contexts; `modctl context add` makes one")
-
-
-def _write_structured(output: str, results: list[dict[str, Any]]) -> None:
-    document = {"apiVersion": "modctl/v1", "kind": "ContextList", "results": results}
-    summary = {"contexts": len(results)}
-    if output == "json":
-        click.echo(json.dumps({**document, "summary": summary}, indent=1))
-    elif output == "jsonl":
-        lines = [*results, {"apiVersion": "modctl/v1", "kind": "ContextList", "summary": summary}]
-        click.echo("\n".join(json.dumps(each) for each in lines))
-    else:
-        import yaml
-
-        click.echo(yaml.safe_dump({**document, "summary": summary}, sort_keys=False), nl=False)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,22 +64,15 @@ def _handshake(target: Target, tls: TLS) -> list[Finding]:
 def _tell(found: list[Finding], session: Session) -> int:
     from modctl.client import exits
     from modctl.client.doctor.findings import BAD, ODD, UNSEEN
+    from modctl.client.printers.documents import FORMATS, write_document
     from modctl.client.printers.terminal import printable
 
     output = session.output
     problems = sum(one.level == BAD for one in found)
-    if output.format in ("json", "jsonl", "yaml"):
+    if output.format in FORMATS:
         results = [one._asdict() for one in found]
         summary = {"problems": problems, "warnings": sum(one.level == ODD for one in found)}
-        document = {"apiVersion": "modctl/v1", "kind": "Doctor", "results": results, "summary": summary}
-        if output.format == "yaml":
-            import yaml
-
-            yaml.safe_dump(document, output.out, sort_keys=False)
-        elif output.format == "json":
-            output.write(json.dumps(document, indent=1) + "\n")
-        else:
-            output.write("".join(f"{json.dumps(one)}\n" for one in [*results, {"summary": summary}]))
+        write_document("Doctor", {"results": results, "summary": summary}, output)
     else:
         styles = {BAD: "red", ODD: "yellow", UNSEEN: "dim"}
         for one in found:

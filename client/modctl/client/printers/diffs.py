@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.printers import fold
+from modctl.client.printers.documents import FORMATS, write_document
 from modctl.client.printers.module_shape import row_head
-from modctl.client.printers.structured import API_VERSION, summary
+from modctl.client.printers.structured import summary
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def show(found: Sequence[Diff], listing: FleetResult[Modules], output: Output) -
     """What differs, and on stderr who cannot be compared and why."""
     from modctl.client.printers.failures import show_failures
 
-    if output.format in ("json", "jsonl", "yaml"):
+    if output.format in FORMATS:
         _structured(found, listing, output)
     elif output.format == "name":
         output.write("".join(f"{name}\n" for name in dict.fromkeys(each.name for each in found if each.differs)))
@@ -56,15 +56,7 @@ def _structured(found: Sequence[Diff], listing: FleetResult[Modules], output: Ou
     items = [_shape(each) for each in found]
     items += [row_head(row) for row in listing.failed]
     counts = {**summary(listing), "differing": sum(each.differs for each in found)}
-    head = {"apiVersion": API_VERSION, "kind": "Diff"}
-    if output.format == "jsonl":
-        output.write("".join(f"{json.dumps(each)}\n" for each in [*items, {**head, "summary": counts}]))
-    elif output.format == "json":
-        output.write(json.dumps({**head, "results": items, "summary": counts}, indent=1) + "\n")
-    else:
-        import yaml
-
-        yaml.safe_dump({**head, "results": items, "summary": counts}, output.out, sort_keys=False)
+    write_document("Diff", {"results": items, "summary": counts}, output)
 
 
 def _shape(each: Diff) -> dict[str, Any]:

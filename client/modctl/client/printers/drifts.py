@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.printers import fold
 from modctl.client.printers.columns import Column, render
+from modctl.client.printers.documents import FORMATS, write_document
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from modctl.client.printers.terminal import Output
     from modctl.client.results import FleetResult
 
-API_VERSION = "modctl/v1"
-
 
 def show(
     drifts: Sequence[ModuleDrift], result: FleetResult[Modules], against: str, output: Output, everything: bool = False
@@ -28,7 +26,7 @@ def show(
     from modctl.client.printers.failures import show_failures
 
     shown = [drift for drift in drifts if everything or drift.differs]
-    if output.format in ("json", "jsonl", "yaml"):
+    if output.format in FORMATS:
         _structured(drifts, shown, result, against, output)
         return
     if output.format == "name":
@@ -148,8 +146,8 @@ def _structured(
     from modctl.client.printers.module_shape import row_head
     from modctl.client.printers.structured import summary
 
-    results = [_shape(drift) for drift in shown]
-    rest: dict[str, Any] = {
+    document = {
+        "results": [_shape(drift) for drift in shown],
         "against": against,
         "failures": [row_head(row) for row in result.failed],
         "summary": {
@@ -158,16 +156,7 @@ def _structured(
             "differing": sum(drift.differs for drift in drifts),
         },
     }
-    head = {"apiVersion": API_VERSION, "kind": "Drift"}
-    if output.format == "jsonl":
-        output.write("".join(f"{json.dumps(each)}\n" for each in [*results, {**head, **rest}]))
-    elif output.format == "json":
-        output.write(json.dumps({**head, "results": results, **rest}, indent=1) + "\n")
-    else:
-        import yaml
-
-        yaml.safe_dump({**head, "results": results, **rest}, output.out, sort_keys=False)
-    output.out.flush()
+    write_document("Drift", document, output)
 
 
 def _shape(drift: ModuleDrift) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.printers import fold
 from modctl.client.printers.columns import Column, render
+from modctl.client.printers.documents import FORMATS, write_document
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from modctl.client.rollout.spec import RolloutSpec
     from modctl.client.rollout.state import Entry, RolloutState, Wave
 
-API_VERSION = "modctl/v1"
 STATUS_STYLES = {
     "RUNNING": "cyan",
     "UNDOING": "yellow",
@@ -77,8 +76,6 @@ def document(state: RolloutState, spec: RolloutSpec, targets: int) -> dict[str, 
     refused, unreachable = outcomes.count("REFUSED"), outcomes.count("UNREACHABLE")
     good = sum(outcome in ("APPLIED", "UNCHANGED", "PLANNED") for outcome in outcomes)
     return {
-        "apiVersion": API_VERSION,
-        "kind": "Rollout",
         "rollout": {
             "id": state.rollout,
             "status": state.status,
@@ -145,27 +142,14 @@ def timestamp(unix_s: float) -> str:
 
 def show(state: RolloutState, spec: RolloutSpec, targets: int, output: Output) -> None:
     """The rollout as the operator wants it."""
-    if output.format in ("json", "jsonl", "yaml"):
-        _structured(document(state, spec, targets), output)
-    elif output.format == "name":
+    if output.format in FORMATS:
+        write_document("Rollout", document(state, spec, targets), output)
+        return
+    if output.format == "name":
         output.write(f"{state.rollout}\n")
     else:
         output.write(text(state, spec, output))
     output.out.flush()
-
-
-def _structured(whole: dict[str, Any], output: Output) -> None:
-    if output.format == "json":
-        output.write(json.dumps(whole, indent=1) + "\n")
-    elif output.format == "yaml":
-        import yaml
-
-        yaml.safe_dump(whole, output.out, sort_keys=False)
-    else:
-        for result in whole["results"]:
-            output.write(json.dumps(result) + "\n")
-        rest = {key: value for key, value in whole.items() if key != "results"}
-        output.write(json.dumps(rest) + "\n")
 
 
 def text(state: RolloutState, spec: RolloutSpec, output: Output) -> str:
@@ -240,28 +224,10 @@ def _without_ids(entry: Entry) -> str:
 
 def show_history(kept: Sequence[tuple[RolloutState, RolloutSpec, int]], output: Output) -> None:
     """Rollouts, newest first: one line each, or all documents."""
-    if output.format in ("json", "yaml"):
+    if output.format in FORMATS:
         documents = [document(*each) for each in kept]
         results = [each["rollout"] | {"summary": each["summary"]} for each in documents]
-        whole = {
-            "apiVersion": API_VERSION,
-            "kind": "RolloutList",
-            "results": results,
-            "summary": {"rollouts": len(kept)},
-        }
-        if output.format == "json":
-            output.write(json.dumps(whole, indent=1) + "\n")
-        else:
-            import yaml
-
-            yaml.safe_dump(whole, output.out, sort_keys=False)
-        return
-    if output.format == "jsonl":
-        for each in kept:
-            output.write(json.dumps(document(*each)["rollout"]) + "\n")
-        output.write(
-            json.dumps({"apiVersion": API_VERSION, "kind": "RolloutList", "summary": {"rollouts": len(kept)}}) + "\n"
-        )
+        write_document("RolloutList", {"results": results, "summary": {"rollouts": len(kept)}}, output)
         return
     if output.format == "name":
         output.write("".join(f"{state.rollout}\n" for state, _, _ in kept))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modctl.client.listing import Batch, Modules
 from modctl.client.printers import order
+from modctl.client.printers.documents import API_VERSION
 from modctl.client.printers.module_shape import module_shape, row_head
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from modctl.client.printers.terminal import Output
     from modctl.client.results import FleetResult, Row
-
-API_VERSION = "modctl/v1"
 
 
 def summary(result: FleetResult[Any]) -> dict[str, int]:

@@ -42,7 +42,8 @@ FILES = {
         "@app.get('/old')\ndef old():\n    return 'old'\n\n"
         "@app.get('/boom')\ndef boom():\n    raise LookupError('boom')\n\n"
         "@app.exception_handler(LookupError)\nasync def lookups(request, error):\n"
-        "    return PlainTextResponse('lookup', 418)\n"
+        "    return PlainTextResponse('lookup', 418)\n\n"
+        "def bare():\n    return 'bare'\n\napp.add_api_route('/bare', bare)\n"
     ),
 }
 BEGIN = """
@@ -133,6 +134,12 @@ TABLE = [
         ),
         {"GET /old": (200, "extra")},
     ),
+    Fix("router at another prefix", ((APP, "prefix='/api'", "prefix='/v2'"),), {"GET /api/items/text": (404, None), "GET /v2/items/text": (200, "rate 10")}),
+    Fix("removed router", ((APP, "app.include_router(router, prefix='/api')\n", ""),), {"GET /api/items/text": (404, None)}),
+    Fix("router included once more", ((APP, "prefix='/api')\n", "prefix='/api')\napp.include_router(router, prefix='/v2')\n"),), {"GET /v2/items/text": (200, "rate 10"), "GET /api/items/text": (200, "rate 10")}),
+    Fix("changed route of a bare call", ((APP, "'/bare'", "'/naked'"),), {"GET /bare": (404, None), "GET /naked": (200, "bare")}),
+    Fix("removed route of a bare call", ((APP, "app.add_api_route('/bare', bare)\n", ""),), {"GET /bare": (404, None)}),
+    Fix("new route of a router and its prefix", ((ITEMS, "@router.get('/text')", "@router.get('/more')\ndef more():\n    return total(200)\n\n@router.get('/text')"), (APP, "prefix='/api'", "prefix='/v2'")), {"GET /v2/items/more": (200, "220"), "GET /v2/items/text": (200, "rate 10"), "GET /api/items/text": (404, None)}),
 ]  # fmt: skip
 
 

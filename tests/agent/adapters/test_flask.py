@@ -1,5 +1,6 @@
 """Hot-fixes of a running Flask service: routes, blueprints, handlers, filters, configuration."""
 
+# ruff: noqa: E501 - the rows of a table
 from __future__ import annotations
 
 import sys
@@ -36,7 +37,7 @@ FILES = {
         "@bp.before_request\ndef count():\n    COUNTS.append(1)\n\nCOUNTS = []\n"
     ),
     "shop/app.py": (
-        "from flask import Flask, abort, render_template_string\nfrom shop.views import bp\n\n"
+        "from flask import Flask, abort, render_template_string\nfrom flask.views import View\nfrom shop.views import bp\n\n"
         "app = Flask(__name__)\napp.config['GREETING'] = 'hello'\n\n"
         "@app.route('/')\ndef index():\n    return app.config['GREETING']\n\n"
         "@app.route('/old')\ndef old():\n    return 'old'\n\n"
@@ -45,6 +46,9 @@ FILES = {
         "@app.route('/page')\ndef page():\n    return render_template_string('{{ \"tea\"|loud }}')\n\n"
         "@app.route('/boom')\ndef boom():\n    raise KeyError('boom')\n\n"
         "@app.route('/rules')\ndef rules():\n    return ','.join(sorted(app.view_functions))\n\n"
+        "def bare():\n    return 'bare'\n\napp.add_url_rule('/bare', view_func=bare)\n\n"
+        "class Thing(View):\n    def dispatch_request(self):\n        return 'thing'\n\n"
+        "app.add_url_rule('/thing', view_func=Thing.as_view('thing'))\n"
         "app.register_blueprint(bp, url_prefix='/api')\n"
     ),
 }
@@ -171,7 +175,14 @@ TABLE = [
         ((VIEWS, "COUNTS = []", "COUNTS = []\n\n@bp.before_request\ndef closed():\n    return 'closed', 503\n"),),
         {"GET /api/item": (503, "closed")},
     ),
-]
+    Fix("changed rule of a bare call", ((APP, "'/bare'", "'/naked'"),), {"GET /bare": (404, None), "GET /naked": (200, "bare")}),
+    Fix("removed rule of a bare call", ((APP, "app.add_url_rule('/bare', view_func=bare)\n\n", ""),), {"GET /bare": (404, None)}),
+    Fix("method of a class-based view", ((APP, "'thing'\n\napp", "'things'\n\napp"),), {"GET /thing": (200, "things")}),
+    Fix("changed rule of a class-based view", ((APP, "'/thing'", "'/that'"),), {"GET /thing": (404, None), "GET /that": (200, "thing")}),
+    Fix("methods of a bare call", ((APP, "view_func=bare)", "view_func=bare, methods=['POST'])"),), {"GET /bare": (405, None), "POST /bare": (200, "bare")}),
+    Fix("blueprint at another prefix", ((APP, "'/api'", "'/v2'"),), {"GET /api/item": (404, None), "GET /v2/item": (200, "<tea>")}),
+    Fix("removed blueprint", ((APP, "app.register_blueprint(bp, url_prefix='/api')\n", ""),), {"GET /api/item": (404, None)}),
+]  # fmt: skip
 
 
 def test_hot_fixes_of_a_flask_service(tmp_path: Path) -> None:

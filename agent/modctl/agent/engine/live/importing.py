@@ -33,6 +33,8 @@ class Importer:
         self._evaluation = evaluation
         #: Modules that are not loaded and whose sources come with the change.
         self._brought = brought
+        #: Gives the double of a framework's object, which is what is imported instead; None where there is none.
+        self.double_of: Callable[[Any], Any] = lambda _: None
         self._open = True
         self.builtins: dict[str, Any] = dict(builtins.__dict__)
         self.builtins["__import__"] = self._import
@@ -78,7 +80,22 @@ class Importer:
                         raise
             if inner in sys.modules and isinstance(module, ModuleType):
                 module.__dict__[item] = self.staged(sys.modules[inner])
-        return module
+        return self._with_doubles(module, fromlist) if staged is None else module
+
+    def _with_doubles(self, module: Any, fromlist: tuple[str, ...] | list[str]) -> Any:
+        """A module that takes no part in the change, with doubles in the place of objects that are taken from it: what
+        is registered with them is part of the change.
+        """
+        if type(module) is not ModuleType:
+            return module
+        own = module.__dict__
+        doubles = {item: self.double_of(own[item]) for item in fromlist if item in own}
+        doubles = {item: double for item, double in doubles.items() if double is not None}
+        if not doubles:
+            return module
+        shown = ModuleType(module.__name__)
+        shown.__dict__.update(own, **doubles)
+        return shown
 
     @staticmethod
     def _items(module: Any, fromlist: tuple[str, ...] | list[str]) -> list[str]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SKIPPED = frozenset(
     {"sys", "builtins", "__main__", "typing", "warnings", "linecache", "re", "abc", "gc", "os", "threading"}
 )
+#: Containers of weak references, which come and go with what they refer to.
+_NOT_OURS = frozenset({"logging._handlerList"})
 
 
 class Ledger:
@@ -55,7 +57,7 @@ class Ledger:
             return
         seen.add(id(namespace))
         for key, value in list(namespace.items()):
-            if key[:2] != "__":
+            if key[:2] != "__" and f"{name}.{key}" not in _NOT_OURS:
                 self._value(f"{name}.{key}", value, seen)
 
     def _value(self, what: str, value: Any, seen: set[int]) -> None:

@@ -14,7 +14,7 @@ from modctl.agent.engine.live.states import UNTOUCHED, VALUE, Site
 from modctl.agent.engine.live.values import ATOMS, MISSING, is_class
 from modctl.source.bases import evaluate
 from modctl.source.comparison import SAME
-from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, IMPORT, Statement
+from modctl.source.statements import ALIAS, ASSIGN, CLASS, COMPOUND, DEF, EXPRESSION, IMPORT, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,8 @@ class Runner:
         self.reran: list[str] = []
         #: Takes the registrations of a live object out of the doubles of frameworks' objects.
         self.forget: Callable[[Any], None] = lambda _: None
+        #: Takes back in the doubles what a call of the old version registered.
+        self.retract: Callable[[StagedModule, Statement], None] = lambda *_: None
 
     # -- what evaluation asks
 
@@ -76,6 +78,8 @@ class Runner:
             for name in statement.writes:
                 if (live := staged.home.get(name, MISSING)) is not MISSING:
                     self.forget(live)
+        elif statement.kind == EXPRESSION and (old := self._old(staged, statement)) is not None:
+            self.retract(staged, old)
         saved = self._force_providers(staged, statement)
         stars = self._drop_starred(staged, statement)
         replaced = self.merger.stand_ins.put(self._used(staged, statement))

@@ -16,6 +16,8 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import commit, quiet
+from modctl.agent.engine.live.adapters import staged_too
+from modctl.agent.engine.live.adapters.caches import StaleCaches
 from modctl.agent.engine.live.codesweep import LiveCodes, find_elsewhere, swap
 from modctl.agent.engine.live.evaluate import Evaluation
 from modctl.agent.engine.live.failures import RefusedError, StagingError
@@ -34,10 +36,10 @@ from modctl.agent.engine.live.world import World
 from modctl.agent.engine.threads import Worker
 
 if TYPE_CHECKING:
-    from modctl.agent.engine.live.adapters.doubles import Doubles
-    from modctl.agent.engine.live.opaque import Policy
     from collections.abc import Callable, Iterable
 
+    from modctl.agent.engine.live.adapters.doubles import Doubles
+    from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.operations import Batch
     from modctl.source.plan import ModulePlan
 
@@ -51,9 +53,9 @@ class Transaction:
         plans: of modules that change and of those that may follow them, by name.
         policy: what the change may do.
         new_sources: (source, filename, package) of modules that are not loaded yet, which come with the change.
+        journals: gives those of earlier changes, which hold code too.
     """
 
-        journals: gives those of earlier changes, which hold code too.
     def __init__(
         self,
         plans: dict[str, ModulePlan],
@@ -61,10 +63,10 @@ class Transaction:
         new_sources: dict[str, tuple[str, str, bool]] | None = None,
         journals: Callable[[], Iterable[Journal]] = tuple,
     ) -> None:
-        self.plans = plans
-        self.policy = policy
         self._journals = journals
         self._filenames = [plan.filename for plan in plans.values()]
+        self.plans = plans
+        self.policy = policy
         self.doubles: Doubles | None = None
         self.report = Report()
         self.world = World()
@@ -74,6 +76,8 @@ class Transaction:
         self._new = NewModules(self.world, new_sources or {})
         self._codes: dict[str, LiveCodes] = {}
         self._ledger: Ledger | None = None
+        self._importer: Importer | None = None
+        self._stale: StaleCaches | None = None
         self._batch: Batch | None = None
 
     # -- stage
@@ -91,10 +95,12 @@ class Transaction:
             self._codes[name].collect()
         if self._nothing_runs():
             return
-        for name in ancestors(list(self.plans)):
-            self.world.add(name, sys.modules[name], None)
+        for name in [*ancestors(list(self.plans)), *staged_too(self.plans.values())]:
+            if name not in self.world.modules:
+                self.world.add(name, sys.modules[name], None)
         importer = Importer(self.world, self._new.execute, self.evaluation, self._new.given)
         self._new.importer = importer
+        self._importer = importer
         for staged in list(self.world.modules.values()):
             self.world.fill(staged, importer.builtins, self._code_of)
         self._ledger = Ledger(self.world)
@@ -109,15 +115,17 @@ class Transaction:
                 raise worker.error
         except BaseException:
             self._ledger.close()
-            self._new.withdraw()
+            self.withdraw()
             raise
         finally:
             importer.close()
+            if self.doubles is not None:
+                self.doubles.close()
         self._ledger.close()
         self.report.side_effects = self._ledger.side_effects()
         self.report.staged_ms = (time.perf_counter() - began_s) * 1e3
         if self.report.side_effects and self.policy.side_effects == "refuse":
-            self._new.withdraw()
+            self.withdraw()
             raise RefusedError(
                 next(iter(self.plans)),
                 "SIDE_EFFECTS",
@@ -132,12 +140,15 @@ class Transaction:
         self.doubles = doubles = Doubles(self.world)
         self.runner.policy = replace(self.policy, adapters=(*self.policy.adapters, doubles))
         self.runner.forget = doubles.forget
-        for staged in list(self.world.modules.values()):
-            if staged.plan is not None and staged.home is not staged.namespace:
-                doubles.stand_in(staged)
+        self.runner.retract = doubles.retract
+        assert self._importer is not None
+        self._importer.double_of = doubles.registrations_of
+        doubles.begin(self._importer.builtins)
         for name, plan in self.plans.items():
             home = self.world.modules[name].home
-            for key in plan.comparison.removed:
+            for index in plan.comparison.gone:
+                doubles.retract(self.world.modules[name], plan.comparison.old[index])
+            for key in plan.removed:
                 if key in home and not self.policy.keep_removed:
                     doubles.forget(home[key])
         self.evaluation.run()
@@ -162,8 +173,12 @@ class Transaction:
         return codes.new_code(function)
 
     def withdraw(self) -> None:
-        """Gives the change up: modules that are new to the process are taken out again."""
+        """Gives the change up: modules that are new to the process are taken out again, and what was opened is
+        closed.
+        """
         self._new.withdraw()
+        if self.doubles is not None:
+            self.doubles.abandon()
 
     @property
     def new_texts(self) -> dict[str, Any]:
@@ -192,12 +207,16 @@ class Transaction:
         self._swap_codes()
         self._forward(rehome)
         self._new.adopt(rehome)
+        self._stale = StaleCaches(self.merger.pending, self.merger.caches)
+        self.report.notes += self._stale.notes
         self._batch = self.merger.finish(rehome)
         self._drop_leftovers()
         self._describe()
         return self._batch
 
     def _module_itself(self, name: str, plan: ModulePlan) -> None:
+        if self._ledger is None and not plan.runs:
+            return  # nothing ran
         staged = self.world.modules[name]
         home = staged.home
         for key in plan.removed:
@@ -213,8 +232,6 @@ class Transaction:
             n for s in plan.comparison.new for n in s.annotates
         }
         if type(home.get("__annotations__")) is dict:
-        if self._ledger is None and not plan.runs:
-            return  # nothing ran
             wanted = {
                 k: v for k, v in (notes if type(notes) is dict else home["__annotations__"]).items() if k not in gone
             }
@@ -280,6 +297,8 @@ class Transaction:
             if part.executed or plan.removed:
                 part.tier = "PATCH"
             home = self.world.modules[name].home
+            if self._ledger is None:
+                continue  # nothing ran
             for key in {n for s in plan.statements for n in s.writes}:
                 state = self.evaluation.final_state(self.world.modules[name], key)
                 if key not in home and (name, key) in self.runner.decisions:
@@ -295,8 +314,6 @@ class Transaction:
                 owner = next(
                     (n for n in sorted(self.plans, key=len, reverse=True) if place.startswith((f"{n}.", f"{n}:"))), None
                 )
-            if self._ledger is None:
-                continue  # nothing ran
                 if owner is not None:
                     names = getattr(report.module(owner), bucket)
                     symbol = (
@@ -333,7 +350,7 @@ class Transaction:
         held = quiet.ImportsHeld(list(self.plans), [], usable=True)
         blocker = held.acquire(LOCK_TIMEOUT_S)
         if blocker:
-            self._new.withdraw()
+            self.withdraw()
             raise RefusedError(blocker, "IN_FLIGHT", "it is being imported by another thread", "Try again")
         try:
             for name, staged in self.world.modules.items():
@@ -344,7 +361,7 @@ class Transaction:
             batch.check()
             entries, took_s = batch.commit()
         except BaseException:
-            self._new.withdraw()
+            self.withdraw()
             raise
         finally:
             held.release()
@@ -352,12 +369,22 @@ class Transaction:
         journal = Journal([Entry(*entry) for entry in entries])
         self._afterwards()
         journal.afterwards += [self._afterwards, self._new.withdraw]
+        journal.backwards.append(self._afterwards)
         return journal
+
+    def release(self) -> None:
+        """After the commit: lets go of what only making it needed. The journal holds on to this object."""
+        self.plans = {}
+        self._codes.clear()
+        self.merger.pending.clear()
+        self.world.release()
 
     def _afterwards(self) -> None:
         """What is no assignment: caches of changed functions, abstract methods, lines shown in tracebacks."""
         for cache in self.merger.caches:
             cache.cache_clear()
+        if self._stale is not None:
+            self._stale.clear()
         for cls in self.merger.abstract:
             for each in [cls, *_subclasses(cls)]:
                 if isinstance(each, abc.ABCMeta):
@@ -368,15 +395,10 @@ class Transaction:
                     value.__dict__["_clear_cache"]()  # functools.singledispatch
         for filename in self._filenames:
             linecache.cache.pop(filename, None)
+        if self.doubles is not None:
+            self.doubles.afterwards()
         if "django.urls.resolvers" in sys.modules:
             from modctl.agent.engine.live.adapters.django import forget_urls
-    def release(self) -> None:
-        """After the commit: lets go of what only making it needed. The journal holds on to this object."""
-        self.plans = {}
-        self._codes.clear()
-        self.merger.pending.clear()
-        self.world.release()
-
 
             forget_urls([operation.what for operation in self.batch()])
 

@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter
 from modctl.agent.engine.live.values import class_dict, mro
+from modctl.source.statements import EXPRESSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from modctl.source.plan import ModulePlan
+    from modctl.source.statements import Statement
 
 __all__ = ["GROUP", "Adapter", "adapter_for"]
 
@@ -33,7 +37,14 @@ _OWN: Final = (
     ("celery", "modctl.agent.engine.live.adapters.celery"),
     ("jinja2", "modctl.agent.engine.live.adapters.registries"),
     ("click", "modctl.agent.engine.live.adapters.registries"),
+    ("logging", "modctl.agent.engine.live.adapters.logs"),
 )
+#: Modules of the standard library that are staged, too, where the change's texts configure them.
+LOGGING: Final = ("logging", "logging.config")
+_CONFIGURES: Final = frozenset({
+    "dictConfig", "fileConfig", "basicConfig", "addHandler", "removeHandler", "addFilter", "removeFilter", "setLevel",
+    "setFormatter", "disable", "propagate", "disabled",
+})  # fmt: skip
 _by_type: dict[str, Adapter] = {}
 _loaded: set[str] = set()
 
@@ -52,6 +63,24 @@ def adapter_for(value: object) -> Adapter | None:
         if found is not None:
             return found
     return None
+
+
+def staged_too(plans: Iterable[ModulePlan]) -> list[str]:
+    """Modules that are to be staged with these, because their statements may configure them."""
+    if "logging" not in sys.modules:
+        return []
+    statements = [each for plan in plans for body in (plan.comparison.old, plan.comparison.new) for each in body]
+    if not any(map(_configures, statements)):
+        return []
+    __import__("logging.config")
+    return [*LOGGING]
+
+
+def _configures(statement: Statement) -> bool:
+    """Whether a statement, or a function that it defines, may configure logging."""
+    called = {chain[-1] for chain in (*statement.calls, *statement.lazy, statement.attribute_store) if chain}
+    # `logging.getLogger("a").setLevel(…)` tells only the first of its calls.
+    return not called.isdisjoint(_CONFIGURES) or (statement.kind == EXPRESSION and "getLogger" in called)
 
 
 def _not_loaded() -> Iterator[Adapter]:

@@ -6,11 +6,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.operations import cell_contents
-from modctl.agent.engine.live.values import CONTAINERS, MAPPINGS, MISSING
+from modctl.agent.engine.live.values import CONTAINERS, MAPPINGS, MISSING, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from modctl.agent.engine.live.adapters.calls import Call
     from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.rehome import Rehomer
 
@@ -27,6 +28,9 @@ class Adapter:
         parts: attributes that hold objects with adapters of their own.
         own: attributes of the double alone, that are never brought to the live object: flags that forbid changes.
     """
+
+    #: A module without which, staged, there is no need of doubles: loggers are everywhere, and seldom configured.
+    module = ""
 
     def __init__(
         self,
@@ -61,6 +65,17 @@ class Adapter:
             if key in double.__dict__:
                 without(double.__dict__[key], values)
 
+    def retract(self, double: Any, call: Call, doubles: Doubles) -> None:
+        """A statement of the old version that called a method of the live object is no more, or runs again: what it
+        had registered goes. Here: the objects that it gave.
+        """
+        given = [value for value in call.values if not is_plain(value) and type(value) not in CONTAINERS]
+        if given:
+            self.forget(double, given, doubles)
+
+    def unset(self, double: Any, name: str) -> None:
+        """A statement of the old version that set an attribute of the live object is no more. Here: it stays set."""
+
     def settle(self, double: Any, live: Any, doubles: Doubles) -> None:
         """After everything ran, still aside: what follows from the difference elsewhere."""
 
@@ -75,6 +90,9 @@ class Adapter:
                     put("refill", held, None, plain(value), f"{what}.{key}")
             elif rehome(value) is not held:
                 put("item", live.__dict__, key, value, f"{what}.{key}")
+
+    def afterwards(self, live: Any) -> None:
+        """After the commit, and after its undo: forgets what was worked out of registrations. Must not fail."""
 
 
 def copied(value: Any) -> Any:

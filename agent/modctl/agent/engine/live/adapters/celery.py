@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.rehome import Rehomer
 
 _CONSUMERS: Final = ("celery.worker.consumer.consumer.Consumer",)
+#: Of a registry's double: the names that there were when it was made.
+_BEFORE: Final = "_modctl_before"
 _PROXIES: Final = frozenset({"celery.local.PromiseProxy", "celery.local.Proxy"})
 
 
@@ -27,6 +29,7 @@ class RegistryAdapter(Adapter):
         """A registry of its own."""
         made = dict.__new__(type(live))
         dict.update(made, live)
+        made.__dict__[_BEFORE] = frozenset(live)
         return made
 
     def forget(self, double: Any, values: list[Any], doubles: Doubles) -> None:  # noqa: ARG002 - as the base has it
@@ -45,7 +48,7 @@ class RegistryAdapter(Adapter):
     def assign(self, double: Any, live: Any, put: Put, rehome: Rehomer, what: str) -> None:
         """Task by task, here and in the workers of this process."""
         new = {name: task for name, task in dict.items(double) if dict.get(live, name) is not task}
-        gone = [name for name in dict.keys(live) if name not in double]
+        gone = [name for name in double.__dict__[_BEFORE] if name not in double and name in live]
         for name, task in new.items():
             rehome(type(task))
             rehome(task)

@@ -6,10 +6,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter, copied, stands_for
+from modctl.agent.engine.live.adapters.calls import UNKNOWN
 from modctl.agent.engine.live.operations import cell_contents
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.adapters.base import Put
+    from modctl.agent.engine.live.adapters.calls import Call
     from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.rehome import Rehomer
 
@@ -41,6 +43,21 @@ class ApplicationAdapter(Adapter):
         gone = [name for name, view in double.view_functions.items() if stands_for(view, values)]
         super().forget(double, values, doubles)
         remove_endpoints(double, gone)
+
+    def retract(self, double: Any, call: Call, doubles: Doubles) -> None:
+        """Takes back a rule or a blueprint that the old version registered."""
+        if call.method == "add_url_rule":
+            rule, endpoint = call.argument(0, "rule"), _endpoint_of(call)
+            known = double.url_map._rules_by_endpoint
+            found = [name for name, rules in known.items() if any(each.rule == rule for each in rules)]
+            if endpoint is not None or len(found) == 1:
+                remove_rule(double, endpoint if endpoint is not None else found[0], rule)
+            else:
+                doubles.notes.append(f"which rule of {double.name!r} add_url_rule() had made cannot be told: it stays")
+        elif call.method == "register_blueprint":
+            remove_blueprint(double, call)
+        else:
+            super().retract(double, call, doubles)
 
 
 class MapAdapter(Adapter):
@@ -104,6 +121,21 @@ class BlueprintAdapter(Adapter):
             {"_got_registered_once": False},
         )
 
+    def retract(self, double: Any, call: Call, doubles: Doubles) -> None:
+        """Takes back a rule or a blueprint that the old version registered."""
+        if call.method == "add_url_rule":
+            rule, endpoint = call.argument(0, "rule"), _endpoint_of(call)
+            double.deferred_functions[:] = [
+                each
+                for each in double.deferred_functions
+                if _cells(each).get("rule") != rule or (endpoint is not None and _endpoint(each) != endpoint)
+            ]
+        elif call.method == "register_blueprint":
+            blueprint = call.argument(0, "blueprint")
+            double._blueprints[:] = [each for each in double._blueprints if each[0] is not blueprint]
+        else:
+            super().retract(double, call, doubles)
+
     def settle(self, double: Any, live: Any, doubles: Doubles) -> None:
         """Registers what is new where the blueprint is registered."""
         old = live.deferred_functions
@@ -161,6 +193,49 @@ def remove_endpoints(application: Any, endpoints: list[str]) -> None:
     if "_rules" in rules.__dict__:
         rules._rules[:] = [rule for rule in rules._rules if rule.endpoint not in endpoints]
     plant(rules)
+
+
+def remove_rule(application: Any, endpoint: str, rule: Any) -> None:
+    """Takes one rule out of an application's double, and the view where it was the view's last."""
+    rules = application.url_map
+    known = rules._rules_by_endpoint.get(endpoint, [])
+    gone = [each for each in known if rule is UNKNOWN or each.rule == rule]
+    if len(gone) == len(known):
+        remove_endpoints(application, [endpoint])
+    elif gone:
+        known[:] = [each for each in known if not any(each is other for other in gone)]
+        if "_rules" in rules.__dict__:
+            rules._rules[:] = [each for each in rules._rules if not any(each is other for other in gone)]
+        plant(rules)
+
+
+def remove_blueprint(application: Any, call: Call) -> None:
+    """Takes a blueprint, and all that came with it, out of an application's double."""
+    blueprint = call.argument(0, "blueprint")
+    own = call.kwargs.get("name", UNKNOWN)
+    names = [
+        name
+        for name, each in application.blueprints.items()
+        if each is blueprint and (own is UNKNOWN or name.rpartition(".")[2] == own)
+    ]
+    for name in names:
+        remove_endpoints(application, [each for each in application.view_functions if each.startswith(f"{name}.")])
+        for table in (application.blueprints, application.error_handler_spec, *_scoped(application)):
+            for scope in [each for each in table if each == name or str(each).startswith(f"{name}.")]:
+                del table[scope]
+
+
+def _scoped(application: Any) -> list[Any]:
+    return [getattr(application, key) for key in _SCOPED]
+
+
+def _endpoint_of(call: Call) -> str | None:
+    """The endpoint that a call of add_url_rule() means; None where it cannot be told."""
+    given, view = call.argument(1, "endpoint"), call.argument(2, "view_func")
+    if type(given) is str:
+        return given
+    made = call.names.get(2) or call.names.get("view_func")
+    return made or (view.__name__ if type(view) is FunctionType else None)
 
 
 def _rules(rules: Any) -> list[Any]:

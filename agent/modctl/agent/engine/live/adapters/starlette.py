@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter, same, stands_for
+from modctl.agent.engine.live.adapters.calls import UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modctl.agent.engine.live.adapters.base import Put
+    from modctl.agent.engine.live.adapters.calls import Call
     from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.rehome import Rehomer
 
 _MAX_DEPTH: Final = 50
+#: Methods that make a route of a path and something that is called there, by the name of the latter.
+_BY_PATH: Final = {
+    "add_route": "route", "add_api_route": "endpoint", "add_websocket_route": "route",
+    "add_api_websocket_route": "endpoint", "mount": "app",
+}  # fmt: skip
 
 
 class ApplicationAdapter(Adapter):
@@ -24,6 +33,16 @@ class ApplicationAdapter(Adapter):
             ["router", "webhooks"],
             {"middleware_stack": None, "openapi_schema": None},
         )
+
+    def retract(self, double: Any, call: Call, doubles: Doubles) -> None:
+        """Takes back a middleware, or what the router was given, by the old version."""
+        if call.method == "add_middleware":
+            kind = call.argument(0, "middleware_class")
+            found = next((each for each in double.user_middleware if each.cls is kind), None)
+            if found is not None:
+                double.user_middleware.remove(found)
+        elif not retract_routes(double.router, call):
+            super().retract(double, call, doubles)
 
     def assign(self, double: Any, live: Any, put: Put, rehome: Rehomer, what: str) -> None:
         """What the application has built of its registrations is built again, when it is next asked for."""
@@ -47,12 +66,53 @@ class RouterAdapter(Adapter):
     def forget(self, double: Any, values: list[Any], doubles: Doubles) -> None:
         """A route goes with its endpoint."""
         super().forget(double, values, doubles)
-        kept = [route for route in double.routes if not stands_for(getattr(route, "endpoint", None), values)]
-        if len(kept) != len(double.routes):
-            double.routes[:] = kept
-            mark = getattr(double, "_mark_routes_changed", None)
-            if mark is not None:
-                mark()
+        keep_routes(double, lambda route: not stands_for(getattr(route, "endpoint", None), values))
+
+    def retract(self, double: Any, call: Call, doubles: Doubles) -> None:
+        """Takes back what a call of the old version registered."""
+        if not retract_routes(double, call):
+            super().retract(double, call, doubles)
+
+    def settle(self, double: Any, live: Any, doubles: Doubles) -> None:
+        """FastAPI before 0.120 or so copies the routes of a router into those that include it: they follow."""
+        added = [route for route in double.routes if not any(route is other for other in live.routes)]
+        removed = [route for route in live.routes if not any(route is other for other in double.routes)]
+        if not (added or removed) or not hasattr(live, "include_router") or hasattr(live, "_contains_router"):
+            return
+        for including in doubles.alive(self.types):
+            copies = [] if including is live else _copies(including, live)
+            if copies:
+                self._follow(including, copies, double, added, removed, doubles)
+
+    def _follow(
+        self,
+        including: Any,
+        copies: list[tuple[Any, Any]],
+        double: Any,
+        added: list[Any],
+        removed: list[Any],
+        doubles: Doubles,
+    ) -> None:
+        own, copy = copies[0]
+        theirs = doubles.of(including)
+        gone = {id(made) for original, made in copies if any(original is other for other in removed)}
+        keep_routes(theirs, lambda route: id(route) not in gone)
+        prefix = copy.path[: len(copy.path) - len(own.path)]
+        present = {(route.path, id(getattr(route, "endpoint", None))) for route in theirs.routes}
+        new = [route for route in added if (prefix + route.path, id(route.endpoint)) not in present]
+        if new:
+            part = object.__new__(type(double))
+            part.__dict__.update(double.__dict__, routes=new, on_startup=[], on_shutdown=[])
+            lifespan = theirs.__dict__.get("lifespan_context")
+            theirs.include_router(
+                part,
+                prefix=prefix,
+                tags=_more(copy, own, "tags"),
+                dependencies=_more(copy, own, "dependencies"),
+                include_in_schema=copy.include_in_schema or not own.include_in_schema,
+            )
+            theirs.__dict__["lifespan_context"] = lifespan
+        self.settle(theirs, including, doubles)
 
     def assign(self, double: Any, live: Any, put: Put, rehome: Rehomer, what: str) -> None:
         """New routes are led to live functions, with all that they depend on."""
@@ -61,6 +121,67 @@ class RouterAdapter(Adapter):
                 _lead(getattr(route, "dependant", None), rehome, 0)
                 rehome(route)
         super().assign(double, live, put, rehome, what)
+
+
+def keep_routes(router: Any, kept: Callable[[Any], bool]) -> None:
+    """Takes the other routes out of a router's double."""
+    routes = [route for route in router.routes if kept(route)]
+    if len(routes) != len(router.routes):
+        router.routes[:] = routes
+        mark = getattr(router, "_mark_routes_changed", None)
+        if mark is not None:
+            mark()
+
+
+def retract_routes(router: Any, call: Call) -> bool:
+    """Takes routes that a call of the old version made out of a router's double; whether it was such a call."""
+    if call.method == "include_router":
+        included = call.argument(0, "router")
+        if included is UNKNOWN:
+            return True
+        prefix = call.kwargs.get("prefix", "")
+        endpoints = {id(getattr(route, "endpoint", None)) for route in included.routes} - {id(None)}
+
+        def came(route: Any) -> bool:
+            if getattr(route, "original_router", None) is included:
+                return True
+            at = prefix if type(prefix) is str else ""
+            return id(getattr(route, "endpoint", None)) in endpoints and route.path.startswith(at)
+
+        keep_routes(router, lambda route: not came(route))
+        return True
+    if call.method not in _BY_PATH:
+        return False
+    path, endpoint = call.argument(0, "path"), call.argument(1, _BY_PATH[call.method])
+    if type(path) is str:
+        at = {path, path.rstrip("/"), f"{getattr(router, 'prefix', '')}{path}"}
+        keep_routes(
+            router,
+            lambda route: (
+                getattr(route, "path", None) not in at
+                or (endpoint is not UNKNOWN and getattr(route, "endpoint", getattr(route, "app", None)) is not endpoint)
+            ),
+        )
+    return True
+
+
+def _copies(including: Any, included: Any) -> list[tuple[Any, Any]]:
+    """(route, copy of it) of each route of a router that another one has copied."""
+    found: list[tuple[Any, Any]] = []
+    for own in included.routes:
+        endpoint = getattr(own, "endpoint", None)
+        found += [
+            (own, copy)
+            for copy in including.routes
+            if endpoint is not None and getattr(copy, "endpoint", None) is endpoint and copy.path.endswith(own.path)
+        ]
+    return found
+
+
+def _more(copy: Any, own: Any, name: str) -> list[Any]:
+    """What including has put before a route's own list."""
+    given, had = getattr(copy, name, None) or [], getattr(own, name, None) or []
+    return list(given[: len(given) - len(had)])
 
 
 def _lead(dependant: Any, rehome: Rehomer, depth: int) -> None:

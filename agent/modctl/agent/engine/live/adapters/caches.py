@@ -1,0 +1,271 @@
+"""functools' caches above what changed: a result worked out by old code is not to be served by the new.
+
+A function under `lru_cache` or `cache`, and a `cached_property`, may stand in any module. It is concerned where its
+code reaches something that the change assigns: through names of its globals, attributes of modules and classes, and
+what it closes over, through any number of functions. What a function calls of its arguments cannot be told from its
+code.
+
+A cache is cleared after the commit and after its undo. Of a cached_property only plain data is forgotten: another value
+may be a connection that is in use.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from modctl.agent.engine.live.operations import cell_contents
+from modctl.agent.engine.live.values import (
+    ATOMS,
+    CONTAINERS,
+    LRU_WRAPPER,
+    class_dict,
+    instance_dict,
+    is_class,
+    is_opaque,
+    is_plain_data,
+    mro,
+)
+from modctl.source.codes import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from modctl.agent.engine.live.merge import Pending
+
+_STDLIB: Final = frozenset(sys.stdlib_module_names) | {"modctl"}
+_KEEP: Final = "__modctl_keep__"
+#: How many functions are looked through for one cache.
+_MAX_FUNCTIONS: Final = 2_000
+_MAX_NAMED: Final = 5
+
+
+class Cached(NamedTuple):
+    """A cache of functools.
+
+    Attributes:
+        what: module-qualified name.
+        function: what is under it.
+        cache: the lru_cache wrapper; None of a cached_property.
+        owner, name: of a cached_property: its class, and the attribute that it fills.
+    """
+
+    what: str
+    function: Any
+    cache: Any
+    owner: type | None = None
+    name: str = ""
+
+
+class Changed:
+    """What a change assigns, by identity."""
+
+    def __init__(self, pending: Iterable[Pending]) -> None:
+        self.functions: set[int] = set()
+        #: (id of a namespace, name), and (id of a class, attribute).
+        self.names: set[tuple[int, str]] = set()
+        self.containers: set[int] = set()
+        for kind, holder, key, value, _ in pending:
+            if kind == "function":
+                moved = key == "__code__" and signature(holder.__code__) == signature(value)
+                if key in ("__code__", "__defaults__", "__kwdefaults__") and not moved:
+                    self.functions.add(id(holder))
+            elif kind in ("item", "config", "type") and type(key) is str:
+                self.names.add((id(holder), key))
+            elif kind in ("attribute", "type slot", "cell", "partial", "refill"):
+                self.containers.add(id(holder))
+
+    def __bool__(self) -> bool:
+        return bool(self.functions or self.names or self.containers)
+
+
+class StaleCaches:
+    """The caches that a change makes stale."""
+
+    def __init__(self, pending: Iterable[Pending], known: Iterable[Any]) -> None:
+        self.notes: list[str] = []
+        self._found: list[Cached] = []
+        changed = Changed(pending)
+        if not changed:
+            return
+        done = {id(cache) for cache in known}
+        kept: list[str] = []
+        for cached in _caches():
+            if id(cached.cache) in done or not _reaches(cached.function, changed):
+                continue
+            home = cached.function.__globals__
+            if cached.what.rpartition(".")[2] in (home.get(_KEEP) or ()):
+                kept.append(cached.what)
+            else:
+                self._found.append(cached)
+        if self._found:
+            self.notes.append(f"cleared, because what they call or read has changed: {_named(self._found)}")
+        self.notes += [f"the cache of {what} keeps what it has: {_KEEP} names it" for what in kept]
+
+    def clear(self) -> None:
+        """Forgets results. Called after the commit and after its undo."""
+        properties = [cached for cached in self._found if cached.owner is not None]
+        for cached in self._found:
+            if cached.cache is not None:
+                cached.cache.cache_clear()
+        if properties:
+            _forget(properties)
+
+
+def _forget(properties: list[Cached]) -> None:
+    """Takes plain results of cached properties off the instances of their classes."""
+    by_class: dict[type, list[str]] = {}
+    for each in gc.get_objects():
+        kind = type(each)
+        names = by_class.get(kind)
+        if names is None:
+            family = mro(kind)
+            names = by_class[kind] = [cached.name for cached in properties if cached.owner in family]
+        if names and (own := instance_dict(each)) is not None:
+            for name in names:
+                if name in own and is_plain_data(own[name]):
+                    own.pop(name, None)
+
+
+def _named(found: list[Cached]) -> str:
+    names = sorted(cached.what for cached in found)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+# -- finding them
+
+
+def _caches() -> Iterator[Cached]:
+    """The caches of the program's modules: in their namespaces, and in classes that they define."""
+    marks = {id(functools), id(functools.lru_cache), id(functools.cached_property), id(LRU_WRAPPER)}
+    if (cache := getattr(functools, "cache", None)) is not None:
+        marks.add(id(cache))
+    for name, module in list(sys.modules.items()):
+        if type(module) is not ModuleType or name.partition(".")[0] in _STDLIB:
+            continue
+        values = list(module.__dict__.values())
+        # Who makes a cache has functools, or holds one that was made elsewhere.
+        if marks.isdisjoint(map(id, values)) and LRU_WRAPPER not in set(map(type, values)):
+            continue
+        for key, value in list(module.__dict__.items()):
+            if type(value) is LRU_WRAPPER:
+                yield from _lru(f"{name}.{key}", value)
+            elif is_class(value) and class_dict(value).get("__module__") == name:
+                yield from _of_class(f"{name}.{key}", value)
+
+
+def _of_class(what: str, cls: type) -> Iterator[Cached]:
+    for key, value in list(class_dict(cls).items()):
+        kind = type(value)
+        if kind is functools.cached_property:
+            function: Any = value.func
+            if type(function) is FunctionType:
+                yield Cached(f"{what}.{key}", function, None, cls, value.attrname or key)
+            continue
+        inner: Any = value.__func__ if kind is staticmethod or kind is classmethod else value
+        if type(inner) is LRU_WRAPPER:
+            yield from _lru(f"{what}.{key}", inner)
+
+
+def _lru(what: str, cache: Any) -> Iterator[Cached]:
+    function: Any = cache.__wrapped__
+    if type(function) is FunctionType:
+        yield Cached(what, function, cache)
+
+
+# -- what their code reaches
+
+
+def _reaches(function: FunctionType, changed: Changed) -> bool:
+    """Whether a function's code reaches anything that the change assigns."""
+    todo: list[Any] = [function]
+    seen: set[int] = set()
+    while todo and len(seen) < _MAX_FUNCTIONS:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if id(value) in changed.functions or id(value) in changed.containers:
+            return True
+        kind = type(value)
+        if type(value) is FunctionType:
+            if str(value.__module__).partition(".")[0] in _STDLIB:
+                continue
+            names = _names(value.__code__)
+            if _reads(value, names, changed, todo):
+                return True
+        elif kind is LRU_WRAPPER:
+            todo.append(value.__wrapped__)
+        elif kind in (staticmethod, classmethod, MethodType):
+            todo.append(value.__func__)
+        elif kind is property:
+            todo += [each for each in (value.fget,) if each is not None]
+        elif kind is functools.partial or kind is functools.cached_property:
+            todo.append(value.func)
+    return False
+
+
+def _reads(function: FunctionType, names: frozenset[str], changed: Changed, todo: list[Any]) -> bool:
+    """Whether a function's names lead to an assignment; what else they lead to is to be looked at."""
+    home = function.__globals__
+    found: list[Any] = [home[name] for name in names if name in home]
+    if any((id(home), name) in changed.names for name in names):
+        return True
+    found += [cell_contents(cell) for cell in function.__closure__ or ()]
+    if "__wrapped__" in function.__dict__:
+        found.append(function.__dict__["__wrapped__"])
+    deep: set[int] = set()
+    while found:
+        value = found.pop()
+        kind = type(value)
+        if kind in ATOMS or id(value) in deep:
+            continue
+        deep.add(id(value))
+        if kind in CONTAINERS:
+            if id(value) in changed.containers:
+                return True
+        elif kind is ModuleType:
+            namespace = value.__dict__
+            if str(namespace.get("__name__")).partition(".")[0] in _STDLIB:
+                continue
+            if any((id(namespace), name) in changed.names for name in names):
+                return True
+            found += [namespace[name] for name in names if name in namespace]
+        elif is_class(value):
+            if _class_reads(value, {*names, "__init__", "__new__", "__call__", "__post_init__"}, changed, todo):
+                return True
+        elif is_opaque(value):
+            if id(instance_dict(value)) in {holder for holder, _ in changed.names} or id(value) in changed.containers:
+                return True
+            if _class_reads(kind, {*names, "__call__", "__getitem__"}, changed, todo):
+                return True
+        else:
+            todo.append(value)
+    return False
+
+
+def _class_reads(cls: type, names: set[str], changed: Changed, todo: list[Any]) -> bool:
+    """Whether attributes of a class that a function names are assigned; methods among them are to be looked at."""
+    for each in mro(cls):
+        own = class_dict(each)
+        if str(own.get("__module__")).partition(".")[0] in _STDLIB or each is object:
+            continue
+        for name in names:
+            if (id(each), name) in changed.names:
+                return True
+            if name in own:
+                todo.append(own[name])
+    return False
+
+
+def _names(code: CodeType) -> frozenset[str]:
+    """Names of globals and attributes that a code uses, with those of functions inside it."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            found |= _names(constant)
+    return frozenset(found)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from modctl.gateway.rows import Batch
 
 SERVICE: Final = "modctl.v1.ModuleService"
+#: Batches that are at hand are sent together up to about this: each message costs both ends a turn of their loops.
+MESSAGE_BYTES: Final = 256 * 1024
 
 
 class ModuleService:
@@ -86,12 +88,17 @@ class ModuleService:
                         continue
                     if same and not kept:
                         raise bad_answer("a listing that was not kept cannot be the same")
+                    waiting: list[bytes] = []
                     for batch in kept if same else [await listing.batch(body)]:
                         came.append(batch)
-                        modules = await listing.render(batch)
-                        if modules:
-                            await call.write(process.prefix + modules)
+                        waiting.append(await listing.render(batch))
+                        if sum(map(len, waiting)) >= MESSAGE_BYTES:
+                            await call.write(process.prefix + b"".join(waiting))
                             answered = True
+                            waiting.clear()
+                    if any(waiting):
+                        await call.write(process.prefix + b"".join(waiting))
+                        answered = True
             if not answered:  # nothing matches: that is an answer too
                 await call.write(process.prefix)
 

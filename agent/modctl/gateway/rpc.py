@@ -79,6 +79,8 @@ class Call:
         self._presence = presence
         self._writing = asyncio.Lock()
         self.answer: bytes | None = None
+        #: The last answer that was made, in bytes and as a message: whoever hears it need not parse it again.
+        self._made: tuple[bytes, Any] = (b"", None)
         self._chosen: Chosen | None = None
         #: Hears every answer of a change, parsed: the audit log.
         self.on_answer: Callable[[Message], None] | None = None
@@ -110,7 +112,8 @@ class Call:
     async def write(self, answer: bytes) -> None:
         """Sends one answer; waits while the caller does not read."""
         if self.on_answer is not None:
-            self.on_answer(self._method.response.FromString(answer))
+            made, message = self._made
+            self.on_answer(message if made is answer else self._method.response.FromString(answer))
         if not self._method.streams:
             self.answer = answer
             return
@@ -125,7 +128,10 @@ class Call:
         """The answer of a process: the response's fields but `process`."""
         if self.on_change is not None and (changed := fields.get("result")) is not None:
             self.on_change(process.id, changed)
-        return process.prefix + self._method.response(**fields).SerializeToString()
+        message = self._method.response(process=process.ref, **fields)
+        answer: bytes = message.SerializeToString()
+        self._made = (answer, message)
+        return answer
 
     async def ask(self, chosen: Chosen, each: Callable[[ConnectedProcess], Awaitable[None]]) -> None:
         """Does something with every process at once. A failure of one is its answer; the others go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import os
 import sys
 import threading
 import time
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
-RELOADS = 200
+#: Of each host. More, or fewer, by MODCTL_TEST_RELOADS.
+RELOADS = int(os.environ.get("MODCTL_TEST_RELOADS", "200"))
+#: Of those that are like another one, and are left to longer runs.
+FEWER_RELOADS = int(os.environ.get("MODCTL_TEST_RELOADS", "30"))
 MODULE = "VALUE = {0}\ndef get():\n    return {0}\n"
 WSGI = """
 import time
@@ -64,6 +68,9 @@ async def plain(scope, receive, send):
 app = WRAP(plain)
 """
 GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "--bind", "127.0.0.1:{port}"]
+UVICORN_WORKER = "uvicorn.workers.UvicornWorker"
+if importlib.util.find_spec("uvicorn.workers") is None:  # pragma: no cover - it depends on what is installed
+    UVICORN_WORKER = "uvicorn_worker.UvicornWorker"
 HOSTS = {
     "gunicorn-sync": (WSGI, [*GUNICORN, "--workers", "2", "app:app"], 2),
     "gunicorn-gthread": (WSGI, [*GUNICORN, "--workers", "1", "--threads", "4", "app:app"], 1),
@@ -72,7 +79,48 @@ HOSTS = {
         [sys.executable, "-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "app:app"],
         1,
     ),
+    "gunicorn-uvicorn": (
+        ASGI.replace("WRAP", "ShieldMiddleware"),
+        [*GUNICORN[:3], "--bind", "127.0.0.1:{port}", "--workers", "2", "--worker-class", UVICORN_WORKER, "app:app"],
+        2,
+    ),
 }
+#: The same without any shield.
+UNSHIELDED = {
+    "gunicorn-gthread": (WSGI, [*GUNICORN[:3], "--bind", "127.0.0.1:{port}", "--threads", "4", "app:app"]),
+    "uvicorn": (ASGI.replace("WRAP", ""), HOSTS["uvicorn"][1]),
+}
+#: A version, whose number is in the code of a function, in its defaults, and in what classes and constants it uses.
+#: Each adds something that it needs itself.
+GROWING = """
+NUMBER = {0}
+TABLE = {{"number": {0}}}
+
+class Thing:
+    number = {0}
+    def __init__(self, value={0}):
+        self.value = value
+    @property
+    def shown(self):
+        return show_{0}(self)
+    def method(self, value={0}, *, other={0}):
+        return torn({0}, value, other)
+
+def torn(*numbers):
+    return [] if len(set(numbers)) == 1 else [numbers]
+
+def get(value={0}, *, other={0}):
+    return torn({0}, value, other)
+
+def make():
+    try:
+        thing = Thing()
+        found = [*get(), *thing.method(), *[get() for _ in range(3)][0], *(thing.shown is None and ["shown"] or [])]
+        return 0 if not found else repr(found).replace(":", ";") + ":"
+    except Exception as error:
+        return f"{{error!r}}:"
+"""
+SHOW = "def show_{0}(thing):\n    return (thing.value, Thing.number, NUMBER, TABLE['number'])\n"
 
 
 class Load:
@@ -130,6 +178,9 @@ def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
     app, command, workers = HOSTS[host]
     if importlib.util.find_spec(command[2]) is None:
         pytest.skip(f"{command[2]} is not installed")
+    if UVICORN_WORKER in command and importlib.util.find_spec(UVICORN_WORKER.partition(".")[0]) is None:
+        pytest.skip("no worker of uvicorn for gunicorn is installed")
+    reloads = FEWER_RELOADS if host == "gunicorn-uvicorn" else RELOADS
     for name in ("one", "two"):
         (short_dir / f"{name}.py").write_text(MODULE.format(0))
     (short_dir / "app.py").write_text(app)
@@ -147,7 +198,7 @@ def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
         assert quiet.answers == {"0"}
         load = Load(port, 4)
         with Fleet.connect() as fleet:
-            for number in range(1, RELOADS + 1):
+            for number in range(1, reloads + 1):
                 source = MODULE.format(number)
                 result = fleet.apply(
                     [Reimport(name, "patch", source=source) for name in ("one", "two")], shield_wait_s=10.0
@@ -156,10 +207,45 @@ def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
                 assert len(result.rows) == workers
         load.stop()
         assert not load.failures, load.failures[:5]
-        assert len(load.took_s) > RELOADS, "there was no load"
+        assert len(load.took_s) > reloads, "there was no load"
         figures = f"{host}: {len(load.took_s)} requests, p99 {quiet.p99_ms():.1f} → {load.p99_ms():.1f} ms"
-        print(figures, f"{len(load.answers)} of {RELOADS} versions seen")
-        assert len(load.answers) > RELOADS / 4, "hardly any version was ever served"
+        print(figures, f"{len(load.answers)} of {reloads} versions seen")
+        assert len(load.answers) > reloads / 4, "hardly any version was ever served"
+    finally:
+        service.end()
+
+
+@pytest.mark.parametrize("host", UNSHIELDED)
+def test_without_a_shield_nothing_is_raised_and_no_function_is_seen_half_changed(
+    host: str, state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, command = UNSHIELDED[host]
+    if importlib.util.find_spec(command[2]) is None:
+        pytest.skip(f"{command[2]} is not installed")
+
+    def version(number: int) -> str:
+        return "".join(SHOW.format(n) for n in range(max(0, number - 50), number + 1)) + GROWING.format(number)
+
+    (short_dir / "one.py").write_text(version(0))
+    (short_dir / "two.py").write_text(MODULE.format(0))
+    (short_dir / "app.py").write_text(app.replace("(one.VALUE, one.get())", "(one.make(),)").replace(
+        "{*first, two.VALUE, two.get()}", "first"))  # fmt: skip
+    port = free_port()
+    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=short_dir)
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
+    try:
+        service.wait_for_agents(1)
+        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+        load = Load(port, 4)
+        with Fleet.connect() as fleet:
+            for number in range(1, FEWER_RELOADS + 1):
+                result = fleet.apply([Reimport("one", "patch", source=version(number))])
+                assert {row.outcome for row in result.rows} == {"APPLIED"}, [row.why for row in result.rows]
+        load.stop()
+        assert not load.failures, load.failures[:5]
+        assert load.answers == {"0"}, load.answers
+        assert len(load.took_s) > FEWER_RELOADS, "there was no load"
+        print(f"{host}: {len(load.took_s)} requests, {FEWER_RELOADS} reloads")
     finally:
         service.end()
 

@@ -161,8 +161,8 @@ def test_a_process_that_fails_does_not_take_the_others_along(shop: FakeServer) -
 
 def test_a_slow_target_is_timed_out_and_the_others_answer(shop: FakeServer, serve: Serve) -> None:
     slow = serve(process(1, "slow"))
-    slow.before["ListModules"] = lambda _: asyncio.sleep(30)
-    with Fleet.connect(shop.address, slow.address, timeout_s=0.4) as fleet:
+    slow.before["ListModules"] = lambda _: asyncio.sleep(300)
+    with Fleet.connect(shop.address, slow.address, timeout_s=3) as fleet:
         result = fleet.list()
     assert [row.outcome for row in result.rows] == ["OK", "OK", "OK", "TIMED_OUT"]
 

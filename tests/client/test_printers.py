@@ -18,7 +18,8 @@ from modctl.client.listing import BatchStore, Modules
 from modctl.client.printers.cards import show_sources
 from modctl.client.printers.columns import Column, cut, render
 from modctl.client.printers.progress import ProgressLine
-from modctl.client.printers.terminal import Output, display_width, printable
+from modctl.client.printers.tables import heading
+from modctl.client.printers.terminal import PALETTE, Output, display_width, make_output, printable
 from modctl.client.results import Failure, FleetResult, Row
 from modctl.v1 import change_pb2, error_pb2, module_pb2, module_service_pb2
 
@@ -254,3 +255,49 @@ def test_progress_is_shown_only_where_it_lasts_and_is_taken_away(monkeypatch: py
     assert shown.getvalue().split("\r\x1b[K") == [
         "", "2/5 targets, 2 processes, 0.5 s", "4/5 targets, 3 processes, 1 failed, 0.7 s", "",
     ]  # fmt: skip
+
+
+# Colours
+
+
+def _luminance(number: int) -> float:
+    """Of an entry of the 256 colours' cube, as WCAG 2 has it: 0 is black, 1 is white."""
+    steps = [0, 95, 135, 175, 215, 255]
+    cube = number - 16
+    levels = [steps[cube // 36] / 255, steps[cube // 6 % 6] / 255, steps[cube % 6] / 255]
+    red, green, blue = (level / 12.92 if level <= 0.03928 else ((level + 0.055) / 1.055) ** 2.4 for level in levels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", PALETTE)
+def test_every_colour_can_be_read_on_black_and_on_white(name: str) -> None:
+    luminance = _luminance(PALETTE[name])
+    on_black, on_white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    assert min(on_black, on_white) >= 3.5, (on_black, on_white)
+
+
+def test_where_there_are_256_colours_those_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def styled(**environ: str) -> str:
+        return make_output("table", False, False, "always", False, False, environ).style("x", "yellow")
+
+    assert styled(TERM="xterm-256color") == "\x1b[38;5;130mx\x1b[0m"
+    assert styled(TERM="xterm-kitty", COLORTERM="truecolor") == "\x1b[38;5;130mx\x1b[0m"
+    assert styled(TERM="linux") == "\x1b[33mx\x1b[0m"
+
+
+def test_sentences_end_their_lines_between_words_on_a_terminal_only() -> None:
+    text = "the process is frozen until the deployment of this afternoon has gone through"
+    assert Output(width=40).prose(text) == (
+        "  the process is frozen until the\n  deployment of this afternoon has gone\n  through\n"
+    )
+    assert Output().prose(text) == f"  {text}\n"
+    assert Output(width=20).prose("see /a/path/that/is/longer/than/the/terminal") == (
+        "  see\n  /a/path/that/is/longer/than/the/terminal\n"
+    )
+
+
+def test_a_heading_that_has_no_room_for_pids_counts_them() -> None:
+    rows = [Row("unix:///x", f"s/h/{pid}@1", "billing", pid, "OK") for pid in range(20001, 20012, 2)]
+    assert heading(rows, Output(width=80)) == "billing  6 processes (pids 20001,20003,20005,20007,20009,20011)"
+    assert heading(rows, Output(width=80), beside=30) == "billing  6 processes"
+    assert heading(rows, Output(), beside=300).endswith("20011)")

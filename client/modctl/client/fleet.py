@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from modctl.client import dispatch, requests
+from modctl.client.asking import ReadVerbs
 from modctl.client.changing import ChangeVerbs
 from modctl.client.channel import CallFailed
 from modctl.client.dialer import Dialer
-from modctl.client.gather import ListGatherer
-from modctl.client.listing import BatchStore, Modules
 from modctl.client.outcomes import outcome_of
 from modctl.client.results import Failure, FleetResult, Row
 from modctl.client.settings import Settings, Survey
 from modctl.client.targets import Target, parse_targets
+from modctl.client.whom import Whom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from modctl.client.credentials import TLS, Token
-    from modctl.client.facts import ModuleDetail, ModuleEvent, Process, Revision
+    from modctl.client.facts import ModuleEvent, Process
     from modctl.client.operations import ChangeOptions, Operation
     from modctl.client.ports import Gatherer, Observer
     from modctl.client.requests import Request
@@ -42,7 +42,7 @@ KEPT_CHANNELS = 128
 GATEWAY_BACK_S = 0.7
 
 
-class AsyncFleet(ChangeVerbs):
+class AsyncFleet(ReadVerbs, ChangeVerbs):
     """Any number of targets, each with any number of processes behind it.
 
     Made by `connect`; an asynchronous context manager. The targets are looked up at the first call and stay the same.
@@ -66,11 +66,7 @@ class AsyncFleet(ChangeVerbs):
         self.on_rows: Callable[[Sequence[Row[Any]]], None] | None = None
         #: Once set, no further target is asked.
         self.stop = asyncio.Event()
-        self._named = tuple(targets)
-        self._exclude = tuple(exclude)
-        self._discover = tuple(discover)
-        self._pick = pick
-        self._targets: Targets | None = None
+        self._whom = Whom(targets, exclude, discover, pick)
         self._looked_twice = False
         #: The connections, for those who stream over them.
         self.dialer = Dialer(settings)
@@ -129,13 +125,11 @@ class AsyncFleet(ChangeVerbs):
 
     async def resolve(self) -> Targets:
         """The targets, looked up once."""
-        if self._targets is None:
-            self._targets = await self._look_up()
-        return self._targets
+        return await self._whom.targets()
 
     async def look_again(self) -> Targets:
         """Forgets what was looked up, and looks again: where a service may have come back at another place."""
-        self._targets = None
+        self._whom.forget()
         await self.close()
         return await self.resolve()
 
@@ -146,88 +140,12 @@ class AsyncFleet(ChangeVerbs):
             targets: some of those that `resolve` gave.
         """
         part = AsyncFleet(targets, self.settings)
-        part._targets, part.dialer = list(targets), self.dialer
-        part.stop, part.observer = self.stop, self.observer
+        part._whom = Whom(targets, found=True)
+        part.dialer, part.stop, part.observer = self.dialer, self.stop, self.observer
+        part._looked_twice = True
         return part
 
-    async def _look_up(self) -> Targets:
-        named = [*self._named, *await self._discovered()]
-        if named and not self._exclude and not self._pick and not any(target.is_name for target in named):
-            return named
-        from modctl.client import discover
-
-        loop = asyncio.get_running_loop()
-        found = await discover.resolve(named, loop) if named else discover.local_targets()
-        left_out = {target.address for target in await discover.resolve(self._exclude, loop)}
-        left_out |= {target.address for target in self._exclude}
-        kept = [target for target in found if target.address not in left_out]
-        if not 0 < self._pick < len(kept):
-            return kept
-        import random
-
-        chosen = set(random.sample(range(len(kept)), self._pick))
-        return [target for index, target in enumerate(kept) if index in chosen]
-
-    async def _discovered(self) -> Targets:
-        if not self._discover:
-            return []
-        from modctl.client.finding.find import find
-
-        return [target for found in await asyncio.gather(*map(find, self._discover)) for target in found]
-
     # Reading
-
-    async def list(
-        self,
-        *patterns: str,
-        kinds: Sequence[str] = (),
-        states: Sequence[str] = (),
-        basic: bool = False,
-        with_size: bool = False,
-    ) -> FleetResult[Modules]:
-        """The entries of sys.modules.
-
-        Args:
-            patterns: globs of names, OR-ed; none means all.
-            kinds: SOURCE, EXTENSION, …, OR-ed; none means all.
-            states: MODIFIED, INJECTED, …, OR-ed; none means all.
-            basic: leave out digest and state: no file of the target is looked at.
-            with_size: measure memory; slow, approximate.
-
-        Raises:
-            UsageError: a kind or state that is none.
-        """
-        body = requests.list_modules(patterns, kinds, states, basic, with_size)
-        store = BatchStore()
-        return await self._read(requests.LIST_MODULES, body, lambda: ListGatherer(store))
-
-    async def get(
-        self,
-        name: str,
-        *,
-        with_source: bool = False,
-        attributes: Sequence[str] = (),
-        deep: bool = False,
-        with_locks: bool = False,
-        with_disk_source: bool = False,
-    ) -> FleetResult[ModuleDetail]:
-        """Everything about one entry. Nothing is imported.
-
-        Args:
-            name: the entry's.
-            with_source: send the source that is really running.
-            attributes: whose values to send.
-            deep: look for holders of old objects through the whole heap; bounded, slow.
-            with_locks: say what a change of the process would have to wait for.
-            with_disk_source: send what the module's file has now, too.
-        """
-        request = requests.get_module(name, with_source, attributes, deep, with_locks, with_disk_source)
-        return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
-
-    async def history(self, *, limit: int = 0) -> FleetResult[tuple[Revision, ...]]:
-        """Committed change sets, newest first; `limit` 0 is all that are kept."""
-        request = requests.list_revisions(limit)
-        return await self._read(request.method, request.body, lambda: dispatch.OneAnswerEach(request))
 
     async def agents(self) -> FleetResult[Process]:
         """The processes behind the targets, and who the caller is to each."""
@@ -396,7 +314,8 @@ class AsyncFleet(ChangeVerbs):
         reached = self._reached(targets, rows)
         if rows and not reached and not self._looked_twice and any(target.discovered for target in targets):
             # Sockets and nobody behind them: old ones, or a gateway that died this moment and is about to be back.
-            self._looked_twice, self._targets = True, None
+            self._looked_twice = True
+            self._whom.forget()
             await self.dialer.close()
             await asyncio.sleep(GATEWAY_BACK_S)
             return await self._fan_out(ask, changes)

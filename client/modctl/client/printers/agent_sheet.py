@@ -60,6 +60,6 @@ def agent_sheet(wide: bool) -> Sheet:
         if agent is None:
             return []
         reasons = [f"frozen: {agent.frozen_reason}"] if agent.frozen and agent.frozen_reason else []
-        return [f"{agent.service} {agent.pid}: {text}" for text in [*reasons, *agent.warnings]]
+        return [*reasons, *agent.warnings]
 
     return Sheet(columns, rows, lambda row: row.process, notes=notes, folds=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modctl.client.printers import fold
 from modctl.client.printers.columns import render
 from modctl.client.printers.revision_sheet import revision_sheet
 from modctl.client.printers.sheets import STATE_STYLES, human_bytes
+from modctl.client.printers.tables import heading
 from modctl.client.printers.terminal import printable
 from modctl.client.results import Row
 
@@ -29,8 +29,8 @@ def show_cards(result: FleetResult[ModuleDetail], output: Output) -> None:
     for position, group in enumerate(_groups(rows, _key, output)):
         detail = group[0].value
         assert detail is not None
-        who = fold.heading([(row.target, row.service, row.pid) for row in group])
         differs = output.folding and group[0].service in seen
+        who = heading(group, output, len("  DIFFERS") if differs else 0)
         seen.add(group[0].service)
         mark = "  " + output.style("DIFFERS", "yellow") if differs else ""
         output.write(("\n" if position else "") + output.style(printable(who), "bold") + mark + "\n")
@@ -49,7 +49,7 @@ def show_sources(result: FleetResult[ModuleDetail], output: Output) -> None:
         detail = group[0].value
         assert detail is not None
         if len(groups) > 1:
-            who = fold.heading([(row.target, row.service, row.pid) for row in group])
+            who = heading(group, output, len("# ==>  <=="))
             output.write(f"# ==> {printable(who)} <==\n")
         text = detail.source or ""
         output.write(text if text.endswith("\n") or not text else text + "\n")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modctl.client.printers import fold
 from modctl.client.printers.documents import FORMATS, write_document
 from modctl.client.printers.module_shape import row_head
 from modctl.client.printers.structured import summary
+from modctl.client.printers.tables import heading
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _text(found: Sequence[Diff], output: Output) -> None:
         if each.differs:
             groups.setdefault((each.name, each.text, each.row.process if output.by_host else ""), []).append(each)
     for (name, text, _), those in groups.items():
-        who = fold.heading([(each.row.target, each.row.service, each.row.pid) for each in those])
+        who = heading([each.row for each in those], output)
         output.write(output.style(printable(who), "bold") + "\n")
         if not text:
             output.write(f"{printable(name)}: {'to be taken away' if those[0].loaded else 'not loaded'}\n")

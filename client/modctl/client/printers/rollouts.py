@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modctl.client.printers import fold
 from modctl.client.printers.columns import Column, render
 from modctl.client.printers.documents import FORMATS, write_document
+from modctl.client.printers.sheets import clock
 from modctl.client.printers.terminal import printable
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def text(state: RolloutState, spec: RolloutSpec, output: Output) -> str:
         head += f"  {printable(spec.reason)}"
     lines = [f"{head}\n"]
     if state.message:
-        lines.append(f"  {printable(state.message)}\n")
+        lines.append(output.prose(state.message))
     if state.waves:
         lines.append(_waves(state, output))
     lines += _failures(state, output)
@@ -207,8 +208,8 @@ def _failures(state: RolloutState, output: Output) -> list[str]:
     lines: list[str] = []
     for (outcome, why), entries in sorted(groups.items(), key=lambda group: -len(group[1])):
         who = _who(entries)
-        mark = output.style(outcome, "red")
-        lines.append(f"  {mark}  {printable(who)}: {printable(why)}\n")
+        told = output.prose(f"{outcome}  {printable(who)}: {printable(why)}")
+        lines.append(told.replace(outcome, output.style(outcome, "red"), 1))
     return lines
 
 
@@ -236,7 +237,7 @@ def show_history(kept: Sequence[tuple[RolloutState, RolloutSpec, int]], output: 
         Column("ROLLOUT"),
         Column("STATUS", styles=STATUS_STYLES),
         Column("BEGAN"),
-        Column("TARGETS", right=True),
+        *([Column("TARGETS", right=True)] if output.wide else []),
         Column("PROCESSES", right=True),
         Column("CHANGED", right=True),
         Column("FAILED", right=True),
@@ -246,8 +247,8 @@ def show_history(kept: Sequence[tuple[RolloutState, RolloutSpec, int]], output: 
         (
             state.rollout,
             state.status,
-            timestamp(state.began_at_unix_s),
-            str(targets),
+            clock(state.began_at_unix_s),
+            *([str(targets)] if output.wide else []),
             str(sum(1 for entry in state.entries.values() if entry.process != entry.target)),
             str(len(state.in_phase("CHANGED", "STUCK"))),
             str(len(state.failures)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from modctl.client.printers import fold
 from modctl.client.printers.columns import Column, render
 from modctl.client.printers.sheets import OUTCOME_STYLES
-from modctl.client.printers.terminal import printable
+from modctl.client.printers.terminal import display_width, printable
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -46,9 +46,12 @@ def group_rows(rows: Sequence[Row[Any]], sheet: Sheet) -> list[list[Row[Any]]]:
 
 def _one_line_each(rows: Sequence[Row[Any]], sheet: Sheet, output: Output) -> None:
     output.write(render(sheet.columns, [cells for row in rows for cells in sheet.rows(row)], output))
-    notes = dict.fromkeys(note for row in rows for note in sheet.notes(row, output.verbose))
-    for note in notes:
-        output.note(f"modctl: {printable(note)}")
+    notes: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        for note in sheet.notes(row, output.verbose):
+            notes.setdefault(note, []).append(row)
+    for note, those in notes.items():
+        output.note(f"modctl: {printable(heading(those, output))}: {printable(note)}")
 
 
 def _flat(rows: Sequence[Row[Any]], sheet: Sheet, output: Output) -> None:
@@ -80,8 +83,8 @@ def _blocks(groups: Sequence[Sequence[Row[Any]]], sheet: Sheet, output: Output) 
         first = group[0]
         base = largest.setdefault(first.service, group)
         differs = base is not group and output.folding
-        who = printable(fold.heading([(row.target, row.service, row.pid) for row in group]))
         title = sheet.title(group)
+        who = printable(heading(group, output, len(title) + (len("DIFFERS  ") if differs else 0) + 2))
         outcome, _, rest = title.partition("  ")
         title = f"{output.style(outcome, OUTCOME_STYLES.get(outcome, ''))}{'  ' + rest if rest else ''}"
         mark = output.style("DIFFERS", "yellow") + "  " if differs else ""
@@ -92,7 +95,22 @@ def _blocks(groups: Sequence[Sequence[Row[Any]]], sheet: Sheet, output: Output) 
         elif cells:
             output.write(render(sheet.columns, cells, output))
         for note in sheet.notes(first, output.verbose):
-            output.write(f"  {printable(note)}\n")
+            output.write(output.prose(note))
+
+
+def heading(rows: Sequence[Row[Any]], output: Output, beside: int = 0) -> str:
+    """Who a block is about: named where the line has room for it, else counted.
+
+    Args:
+        rows: of the processes.
+        output: how wide.
+        beside: how many columns the rest of the line takes.
+    """
+    places = [(row.target, row.service, row.pid) for row in rows]
+    who = fold.heading(places)
+    if output.width is not None and display_width(who) + beside > output.width:
+        return fold.heading(places, limit=0)
+    return who
 
 
 def _difference(base: Sequence[Cells], other: Sequence[Cells], sheet: Sheet, output: Output) -> str:

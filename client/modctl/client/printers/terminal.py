@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+#: The same where the terminal has 256 colours: these can be read on black as on white. The first sixteen are whatever
+#: the terminal makes of them, and many make a yellow that nobody sees on white.
+PALETTE = {"red": 160, "green": 28, "yellow": 130, "cyan": 30}
+_DEEP_STYLES = {**_STYLES, **{name: f"38;5;{number}" for name, number in PALETTE.items()}}
 
 
 class Output:
@@ -21,6 +25,7 @@ class Output:
         by_host: no folding: every process by itself.
         headers: whether tables have them.
         colour: whether to colour.
+        deep: whether the terminal has 256 colours.
         width: columns of the terminal; None where nothing is to be cut.
         folding: whether identical answers become one block.
         quiet: nothing on stderr but errors.
@@ -41,11 +46,13 @@ class Output:
         verbose: bool = False,
         out: IO[str] | None = None,
         err: IO[str] | None = None,
+        deep: bool = False,
     ) -> None:
         self.format = format
         self.by_host = by_host
         self.headers = headers
         self.colour = colour
+        self._styles = _DEEP_STYLES if deep else _STYLES
         self.width = width
         self.folding = folding
         self.quiet = quiet
@@ -60,7 +67,20 @@ class Output:
 
     def style(self, text: str, style: str) -> str:
         """The text in a style: bold, dim or a colour."""
-        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.colour and style and text else text
+        return f"\x1b[{self._styles[style]}m{text}\x1b[0m" if self.colour and style and text else text
+
+    def prose(self, text: str, indent: str = "  ") -> str:
+        """A sentence as indented lines that end between words; one line where nothing is to be cut."""
+        text = printable(text)
+        if self.width is None or display_width(indent + text) <= self.width:
+            return f"{indent}{text}\n"
+        import textwrap
+
+        lines = textwrap.wrap(
+            text, self.width, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        return "".join(f"{line}\n" for line in lines)
 
     def write(self, text: str) -> None:
         """Data, on stdout."""
@@ -103,6 +123,7 @@ def make_output(
         verbose=verbose,
         out=sys.stdout,
         err=sys.stderr,
+        deep="256color" in environ.get("TERM", "") or environ.get("COLORTERM", "") in ("truecolor", "24bit"),
     )
 
 

@@ -207,7 +207,7 @@ class Transaction:
         self._swap_codes()
         self._forward(rehome)
         self._new.adopt(rehome)
-        self._stale = StaleCaches(self.merger.pending, self.merger.caches)
+        self._stale = StaleCaches(self.merger.pending, self.merger.caches, self.plans)
         self.report.notes += self._stale.notes
         self._batch = self.merger.finish(rehome)
         self._drop_leftovers()

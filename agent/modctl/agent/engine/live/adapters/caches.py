@@ -41,6 +41,13 @@ _KEEP: Final = "__modctl_keep__"
 #: How many functions are looked through for one cache.
 _MAX_FUNCTIONS: Final = 2_000
 _MAX_NAMED: Final = 5
+_MARKS: Final = frozenset(
+    map(id, (functools, functools.lru_cache, functools.cache, functools.cached_property, LRU_WRAPPER))
+)
+_HOLDERS: Final[frozenset[type]] = frozenset({LRU_WRAPPER, functools.cached_property, staticmethod, classmethod})
+_NEVER_CLASSES: Final[frozenset[type]] = frozenset({*ATOMS, *CONTAINERS, tuple, FunctionType, ModuleType, LRU_WRAPPER})
+#: Modules that had no caches: name to the identity of their namespace and how many names it had.
+_without: Final[dict[str, tuple[int, int]]] = {}
 
 
 class Cached(NamedTuple):
@@ -83,9 +90,16 @@ class Changed:
 
 
 class StaleCaches:
-    """The caches that a change makes stale."""
+    """The caches that a change makes stale.
 
-    def __init__(self, pending: Iterable[Pending], known: Iterable[Any]) -> None:
+    Args:
+        pending: its assignments.
+        known: caches that are cleared already.
+        changing: names of the modules that it changes.
+    """
+
+    def __init__(self, pending: Iterable[Pending], known: Iterable[Any], changing: Iterable[str] = ()) -> None:
+        self._changing = list(changing)
         self.notes: list[str] = []
         self._found: list[Cached] = []
         changed = Changed(pending)
@@ -107,6 +121,8 @@ class StaleCaches:
 
     def clear(self) -> None:
         """Forgets results. Called after the commit and after its undo."""
+        for name in self._changing:
+            _without.pop(name, None)
         properties = [cached for cached in self._found if cached.owner is not None]
         for cached in self._found:
             if cached.cache is not None:
@@ -140,26 +156,43 @@ def _named(found: list[Cached]) -> str:
 
 
 def _caches() -> Iterator[Cached]:
-    """The caches of the program's modules: in their namespaces, and in classes that they define."""
-    marks = {id(functools), id(functools.lru_cache), id(functools.cached_property), id(LRU_WRAPPER)}
-    if (cache := getattr(functools, "cache", None)) is not None:
-        marks.add(id(cache))
+    """The caches of the program's modules: in their namespaces, and in classes that they define.
+
+    Most of the work is done by C functions over whole namespaces: a large program has tens of thousands of names. A
+    module that had none is looked at again when it has more or fewer names, or was changed by us.
+    """
     for name, module in list(sys.modules.items()):
         if type(module) is not ModuleType or name.partition(".")[0] in _STDLIB:
             continue
-        values = list(module.__dict__.values())
-        # Who makes a cache has functools, or holds one that was made elsewhere.
-        if marks.isdisjoint(map(id, values)) and LRU_WRAPPER not in set(map(type, values)):
+        namespace = module.__dict__
+        known = (id(namespace), len(namespace))
+        if _without.get(name) == known:
             continue
-        for key, value in list(module.__dict__.items()):
+        found = list(_of_module(name, namespace.copy()))
+        if found:
+            yield from found
+        else:
+            _without[name] = known
+
+
+def _of_module(name: str, namespace: dict[str, Any]) -> Iterator[Cached]:
+    if LRU_WRAPPER in set(map(type, namespace.values())):
+        for key, value in namespace.items():
             if type(value) is LRU_WRAPPER:
                 yield from _lru(f"{name}.{key}", value)
-            elif is_class(value) and class_dict(value).get("__module__") == name:
-                yield from _of_class(f"{name}.{key}", value)
+    # Whose classes have caches has functools, or one of its decorators.
+    if _MARKS.isdisjoint(map(id, namespace.values())):
+        return
+    for key, value in namespace.items():
+        if type(value) not in _NEVER_CLASSES and is_class(value) and class_dict(value).get("__module__") == name:
+            yield from _of_class(f"{name}.{key}", value)
 
 
 def _of_class(what: str, cls: type) -> Iterator[Cached]:
-    for key, value in list(class_dict(cls).items()):
+    own = class_dict(cls)
+    if _HOLDERS.isdisjoint(map(type, own.values())):
+        return
+    for key, value in list(own.items()):
         kind = type(value)
         if kind is functools.cached_property:
             function: Any = value.func

@@ -36,12 +36,12 @@ def wrapped():
 """
 
 COUNTED = f"""
-from modctl.agent.engine import changes
-real, said = changes.held_elsewhere, []
+from modctl.agent.engine import answered
+real, said = answered.held_elsewhere, []
 def counting(candidates, ours):
     said.append(real(candidates, list(ours)))
     return said[-1]
-changes.held_elsewhere = counting
+answered.held_elsewhere = counting
 SOURCE = {SOURCE!r}
 
 def stale_of(result):

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.agent.engine import inventory, lines, patching, table
+from modctl.agent.engine import answered, inventory, lines, patching, table
 from modctl.agent.engine.commit import CommitRefusedError, Write, commit
 from modctl.agent.engine.execution import Execution, recipes_for
 from modctl.agent.engine.finishing import Ending
-from modctl.agent.engine.holders import definitions_of, holders_by_name
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
-from modctl.agent.engine.operations import ChangeRequest, Import, Reimport, Undo
-from modctl.agent.engine.outcomes import Refusal, failed, refused, stays, summary
+from modctl.agent.engine.operations import ChangeRequest, Undo
+from modctl.agent.engine.outcomes import Refusal, failed, refused, summary
 from modctl.agent.engine.plan import ACTION_RESTORE, Plan, Planner
 from modctl.agent.engine.protect import Distributions, Protector
-from modctl.agent.engine.references import held_elsewhere
 from modctl.agent.engine.safe import MISSING, is_module, module_dict
 from modctl.agent.engine.staging import Staging
-from modctl.agent.engine.symbols import symbols_between
-from modctl.agent.engine.undo import UndoPlan, plan_inverse, plan_undo
+from modctl.agent.engine.undo import UndoPlan, plan_undo
 from modctl.agent.engine.versions import digest_of, version_of
 from modctl.agent.engine.writes import Owners, added_writes, bind_children, entry_writes, registry_writes
 
@@ -28,23 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from modctl.agent.engine.execution import Recipes
-    from modctl.agent.engine.expiry import Expiry
     from modctl.agent.engine.live.changing import Patching
     from modctl.agent.engine.memory import Memory
     from modctl.agent.engine.threads import Worker
 
 #: How long a commit waits for imports in flight of the entries of concern.
 COMMIT_TIMEOUT_S: Final = 5.0
-#: When a change whose time is over could not be taken back yet, it is tried again after this, and after ever longer.
-RETRY_S: Final = 0.5
-MAX_RETRY_S: Final = 60.0
-#: What keeps a change from being taken back for now: an import in flight, shielded work, a change that was built on it.
-_PASSING: Final = frozenset({"IN_FLIGHT", "SHIELDED", "import-lock", "later-revision"})
-#: Who takes back what has a time to live.
-TTL_IDENTITY: Final = "modctl (ttl)"
-#: Who takes back what nobody has confirmed.
-CONFIRM_IDENTITY: Final = "modctl (not confirmed)"
-_key_of: Final = itemgetter(0)
 
 
 class Changes:
@@ -85,10 +70,10 @@ class Changes:
                 hint = "an undo is not prepared; it needs no staging and commits at once"
                 return refused([Refusal("", ACTION_RESTORE, "UNSUPPORTED", "prepare", hint)])
             undo = plan_undo(memory.journal, first.revision, memory.finder)
-            return self._undo(undo, request)
+            return self.undo(undo, request)
         if patching.is_asked_for(request):
             return patching.change(self, request)
-        entries = named_entries()
+        entries = table.named()
         planner = Planner(
             entries,
             Protector(entries, self.distributions),
@@ -127,7 +112,7 @@ class Changes:
             ]
             return failed(changes, execution.culprit, execution.error, kept, execution.effects)
         if request.dry_run:
-            return self._planned(plan, recipes, execution, before)
+            return answered.planned(plan, recipes, execution, before)
         staging.drop_facades()
         bind_children(staging.results, plan.steps, entries)
         writes = [
@@ -137,7 +122,7 @@ class Changes:
         asked = [name for step in plan.steps for name in step.names]
         added = added_writes(execution.loaded, staging.results, asked, owners)
         if not writes and not added:
-            modules = self._modules(plan, execution, staging, before, entries, ())
+            modules = answered.modules_of(memory, plan, execution, staging, before, entries, self.own)
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "everything was loaded already"}
 
         def finish() -> dict[str, Any]:
@@ -145,11 +130,12 @@ class Changes:
                 paused_ms = self._commit(writes)
             except CommitRefusedError as error:
                 kept = self._withdraw(execution.loaded, owners)
-                return self._not_committed(error, kept, execution)
+                return answered.not_committed(error, kept, execution)
             committed_at_unix_s = memory.holding.switched()
             self._remember_loaded(staging)
             number = self._note([*added, *writes])
-            modules = self._modules(plan, execution, staging, before, entries, [*writes, *added])
+            own = [*writes, *added, *self.own]
+            modules = answered.modules_of(memory, plan, execution, staging, before, entries, own)
             revision = Revision(
                 number,
                 request.identity,
@@ -173,7 +159,7 @@ class Changes:
                 "side_effects": execution.effects,
             }
 
-        planned: list[dict[str, Any]] = self._planned(plan, recipes, execution, before)["modules"]
+        planned: list[dict[str, Any]] = answered.planned(plan, recipes, execution, before)["modules"]
         return self.conclude(Prepared(finish, lambda: self._withdraw(execution.loaded, owners), planned))
 
     def prepare(self, request: ChangeRequest, hold: Callable[[Prepared], None]) -> dict[str, Any]:
@@ -200,7 +186,7 @@ class Changes:
         message = "staged and held; nothing has changed yet"
         return {"outcome": "OUTCOME_PREPARED", "modules": prepared.modules, "message": message}
 
-    def _undo(self, undo: UndoPlan, request: ChangeRequest, *, unstoppable: bool = False) -> dict[str, Any]:
+    def undo(self, undo: UndoPlan, request: ChangeRequest, *, unstoppable: bool = False) -> dict[str, Any]:
         """Takes a revision back as a whole."""
         if undo.revision is None or undo.refusals:
             return refused(undo.refusals)
@@ -278,41 +264,6 @@ class Changes:
             "message": f"revision {plan.revision.number} is taken back",
         }
 
-    def expire(self) -> None:
-        """Takes back what has a time to live that is over, or was not confirmed in time."""
-        memory = self.memory
-        for expiry in memory.expiries.due():
-            revision = expiry.revision
-            if revision.undone_by:
-                continue
-            why = "was not confirmed in time" if expiry.unconfirmed else "has had its time to live"
-            result = self._expired(expiry, f"revision {revision.number} {why}")
-            if result["outcome"] == "OUTCOME_APPLIED":
-                continue
-            refusals = [change["refusal"] for change in result["modules"] if "refusal" in change]
-            if any(refusal["reason"] in _PASSING or refusal["rule"] in _PASSING for refusal in refusals):
-                memory.expiries.postpone(expiry, min(RETRY_S * 2**expiry.tries, MAX_RETRY_S))
-            else:
-                hints = "; ".join(refusal["hint"] for refusal in refusals) or result.get("message", "")
-                _logger().warning("revision %d %s, but stays: %s", revision.number, why, hints)
-
-    def _expired(self, expiry: Expiry, reason: str) -> dict[str, Any]:
-        memory, revision = self.memory, expiry.revision
-        identity = CONFIRM_IDENTITY if expiry.unconfirmed else TTL_IDENTITY
-        request = ChangeRequest("", identity, reason, False, 0.0, None, frozenset(), (Undo(revision.number),), {})
-        if revision.patch is not None:
-            return self._undo(UndoPlan(revision, (), ()), request, unstoppable=True)
-        taken = revision.writes
-        if expiry.operations is not None:
-            taken = [write for write in taken if write.operation in expiry.operations]
-        plan = plan_inverse(revision, taken, memory.journal, memory.finder)
-        if plan.refusals:
-            return refused(plan.refusals)
-        whole = len(taken) == len(revision.writes)
-        modules = [{"name": name, "action": ACTION_RESTORE} for name in expiry.names]
-        ending = Ending(self, request, modules, takes_back=True, unstoppable=True)
-        return ending.make(lambda: self.take_back(plan, identity, reason, "", whole=whole, timeout_s=0.0))
-
     # ---- the commit and its memory
     def _commit(self, writes: Sequence[Write], timeout_s: float = COMMIT_TIMEOUT_S) -> float:
         finder = self.memory.finder
@@ -351,7 +302,7 @@ class Changes:
         """Takes out what a change that failed had loaded; returns the names that stay, because they cannot be
         unloaded.
         """
-        protector = Protector(named_entries(), self.distributions)
+        protector = Protector(table.named(), self.distributions)
         added = added_writes(loaded, {}, (), owners)
         kept = {write.key: write.after for write in added if write.is_entry() and protector.protection_of(write.key)}
         writes = [write.inverse() for write in added if not any(write.after is module for module in kept.values())]
@@ -365,96 +316,10 @@ class Changes:
         """Why a revision cannot be taken back; empty where it can."""
         if not added:
             return ""
-        protector = Protector(named_entries(), self.distributions)
+        protector = Protector(table.named(), self.distributions)
         for write in added:
             if write.is_entry() and is_module(write.after):
                 protection = protector.protection_of(write.key)
                 if protection is not None and protection.rule in ("extension", "extension-distribution"):
                     return f"it loaded {write.key}, which belongs to C code that cannot be unloaded"
         return ""
-
-    # ---- what is answered
-    def _modules(
-        self,
-        plan: Plan,
-        execution: Execution,
-        staging: Staging,
-        before: Mapping[str, dict[str, Any]],
-        entries: Mapping[str, Any],
-        writes: Sequence[Write],
-    ) -> list[dict[str, Any]]:
-        replaced = {
-            name: entries[name]
-            for step in plan.steps
-            for name in step.names
-            if not isinstance(step.operation, Import) and name in entries and table.get(name) is not entries[name]
-        }
-        stale: dict[str, list[dict[str, Any]]] = {}
-        if replaced:
-            ours = [replaced, entries, *writes, *self.memory.journal.writes(), *self.own]
-            if held_elsewhere(definitions_of(replaced.values()), ours):
-                stale = holders_by_name(replaced)
-        modules = []
-        for step in plan.steps:
-            for name in step.names:
-                change: dict[str, Any] = {
-                    "name": name,
-                    "action": step.action,
-                    "before": before[name],
-                    "after": version_of(self.memory, name),
-                }
-                if isinstance(step.operation, Import):
-                    change["cached"] = execution.cached.get(name, False)
-                if isinstance(step.operation, Reimport):
-                    change["tier"] = "TIER_FRESH"
-                    change["symbols"] = symbols_between(entries.get(name), table.get(name))
-                if not change.get("cached") and (import_ms := staging.import_ms.get(name)) is not None:
-                    change["import_ms"] = round(import_ms, 3)
-                if stale.get(name):
-                    change["stale"] = stale[name]
-                modules.append(change)
-        return modules
-
-    def _planned(
-        self, plan: Plan, recipes: Recipes, execution: Execution, before: Mapping[str, dict[str, Any]]
-    ) -> dict[str, Any]:
-        modules = []
-        for step in plan.steps:
-            for name in step.names:
-                change: dict[str, Any] = {"name": name, "action": step.action, "before": before[name]}
-                recipe = recipes[step.number].get(name)
-                if recipe is not None and recipe.digest:
-                    change["after"] = {"digest": recipe.digest, "generation": before[name]["generation"] + 1}
-                if isinstance(step.operation, Import):
-                    change["cached"] = execution.cached.get(name, False)
-                if isinstance(step.operation, Reimport):
-                    change["tier"] = "TIER_FRESH"
-                modules.append(change)
-        return {
-            "outcome": "OUTCOME_PLANNED",
-            "modules": modules,
-            "message": "found and compiled; nothing was executed or changed",
-        }
-
-    def _not_committed(self, error: CommitRefusedError, kept: list[str], execution: Execution) -> dict[str, Any]:
-        if error.reason == "IN_FLIGHT":
-            return refused([Refusal(error.name, "", "IN_FLIGHT", "import-lock", str(error))])
-        return {
-            "outcome": "OUTCOME_FAILED",
-            "message": f"{error}; everything is as it was{stays(kept)}",
-            "side_effects": execution.effects,
-        }
-
-
-def named_entries() -> dict[str, Any]:
-    """The entries whose keys are text, at one moment."""
-    entries = table.entries()
-    if set(map(type, map(_key_of, entries))) == {str}:  # as ever: then it is one call into C
-        return dict(entries)
-    return {key: value for key, value in entries if type(key) is str}
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("modctl.agent")

@@ -278,7 +278,9 @@ class Engine:
             return  # a change is being made; the caller asks again
         lock, self._changing = self._lock, get_ident()
         try:
-            self._changes.expire()
+            from modctl.agent.engine.overdue import expire
+
+            expire(self._changes)
         finally:
             self._changing = None
             lock.release()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 from modctl.agent.engine.safe import MISSING
 
 #: One pass over a table that other threads change is repeated at most so often.
 _ATTEMPTS = 20
+_key_of: Final = itemgetter(0)
 
 
 def modules() -> dict[Any, Any]:
@@ -32,6 +34,14 @@ def entries() -> list[tuple[Any, Any]]:
         except RuntimeError:  # noqa: PERF203 - the error is what is waited out
             continue  # a finalizer that the allocation triggered has changed the table
     return list(dict.copy(table).items())
+
+
+def named() -> dict[str, Any]:
+    """The entries whose keys are text, at one moment."""
+    found = entries()
+    if set(map(type, map(_key_of, found))) == {str}:  # as ever: then it is one call into C
+        return dict(found)
+    return {key: value for key, value in found if type(key) is str}
 
 
 def get(name: str) -> Any:

@@ -98,6 +98,8 @@ class ModulePlan:
     new: Text = field(repr=False)
     #: Whether it is known that no statement of it has to run; see following.is_quiet.
     quiet: bool = False
+    #: Names that may get another value, as far as somebody has asked; see following.potential_names.
+    names: frozenset[str] = frozenset()
     _pieces: dict[tuple[int, tuple[int, ...]], CodeType] = field(default_factory=dict, repr=False)
 
     @property

@@ -43,15 +43,20 @@ class Case:
         return self.title
 
 
-def run(case: Case) -> None:
-    """Runs a case in a child; raises AssertionError with the child's traceback."""
+def run(case: Case, *, sent: bool = False) -> None:
+    """Runs a case in a child; raises AssertionError with the child's traceback.
+
+    Args:
+        case: what to run.
+        sent: whether the plans travel, as they do from a gateway.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         problem = ""
         try:
-            _run(case)
+            _run(case, sent=sent)
         except BaseException:
             problem = traceback.format_exc()
         with os.fdopen(writer, "wb") as pipe:
@@ -68,10 +73,17 @@ def run(case: Case) -> None:
         raise AssertionError(problem)
 
 
-def _run(case: Case) -> None:
+def _run(case: Case, *, sent: bool) -> None:
     from modctl.agent.engine.live.failures import RefusedError, StagingError
     from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.reload import Reloader
+
+    class SentReloader(Reloader):
+        """One whose plans were packed and unpacked."""
+
+        def plans(self, sources: Any, notes: list[str], *, dependents: bool = True) -> dict[str, Any]:
+            made = super().plans(sources, notes, dependents=dependents)
+            return {name: packed_and_unpacked(plan) for name, plan in made.items()}
 
     with tempfile.TemporaryDirectory() as folder:
         for name, source in case.before.items():
@@ -87,7 +99,7 @@ def _run(case: Case) -> None:
             names[name.rpartition(".")[2]] = importlib.import_module(name)
         exec(_text(case.use), names)
         before = {name: dict(sys.modules[name].__dict__) for name in case.before}
-        reloader = Reloader()
+        reloader = SentReloader() if sent else Reloader()
         for name, source in case.before.items():
             reloader.baselines.record(sys.modules[name], _text(source))
         sources = {name: _text(source) for name, source in case.after.items()}
@@ -139,6 +151,15 @@ def _run(case: Case) -> None:
                     if now[k] is not namespace[k] and k != "__builtins__" and (name, k) not in moved
                 ]
                 assert not different, f"undo left {name}.{different}"
+
+
+def packed_and_unpacked(plan: Any) -> Any:
+    """A plan as a gateway would have sent it."""
+    from modctl.source.following import potential_names
+    from modctl.source.wire import SentPlan, pack
+
+    names = plan.names or potential_names(plan, set())
+    return SentPlan(plan.name, pack(plan, names), lambda: plan.old, lambda: plan.new)
 
 
 def _text(source: str) -> str:

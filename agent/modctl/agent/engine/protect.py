@@ -61,8 +61,13 @@ class Protector:
         self._own: set[str] | None = None
         self._extensions: dict[str, str] | None = None
 
-    def protection_of(self, name: str) -> Protection | None:
-        """The rule that protects a name, whether it is loaded or not; None where none does."""
+    def protection_of(self, name: str, *, in_place: bool = False) -> Protection | None:
+        """The rule that protects a name, whether it is loaded or not; None where none does.
+
+        Args:
+            name: the entry's.
+            in_place: whether its objects stay: C code may keep hold of them then.
+        """
         top = name.partition(".")[0]
         if name == "__main__":
             return Protection("main", "__main__ is the running program itself; change the modules that it imports")
@@ -77,7 +82,9 @@ class Protector:
             return Protection("stdlib-core", f"{top} is part of the core of the standard library; {_OVERRIDE}")
         if top in sys.stdlib_module_names and facts is not None and name in self._imported_by_modctl():
             return Protection("used-by-modctl", f"the agent itself stands on {name}; {_OVERRIDE}")
-        if top not in sys.stdlib_module_names and (extension := self._extension_beside(name, facts)):
+        if in_place or top in sys.stdlib_module_names:
+            return None
+        if extension := self._extension_beside(name, facts):
             return Protection(
                 "extension-distribution",
                 f"{name} belongs with the extension module {extension}, which keeps hold of its objects; {_OVERRIDE}",

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from modctl.agent.engine.operations import ChangeRequest
 
 ACTION = "ACTION_RELOAD"
-#: Rules of protect.py that hold for changes in place too: C code's neighbours may take new code, their objects stay.
-_RULES = frozenset({"main", "modctl", "builtin", "frozen", "extension", "stdlib-core", "used-by-modctl"})
 
 
 class Brought:
@@ -271,8 +269,8 @@ class Patching:
     def _refusal(self, name: str, operation: Reimport, protector: Protector, request: ChangeRequest) -> Refusal | None:
         if table.get(name) is MISSING:
             return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
-        protection = protector.protection_of(name)
-        if protection is not None and protection.rule in _RULES and name not in request.override_protected:
+        protection = protector.protection_of(name, in_place=True)
+        if protection is not None and name not in request.override_protected:
             return Refusal(name, ACTION, "PROTECTED", protection.rule, protection.hint)
         if operation.base_digest and name == operation.name and digest_of(self._memory, name) != operation.base_digest:
             hint = "something else is loaded than the change was made for; look again"

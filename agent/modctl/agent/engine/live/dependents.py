@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.baselines import Baselines
 
 _STDLIB = frozenset(sys.stdlib_module_names)
+#: What the import system puts into every module: nobody has it from another one.
+_MACHINERY = frozenset(
+    {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
+)
 
 
 def add_dependents(plans: dict[str, ModulePlan], baselines: Baselines, notes: list[str]) -> None:
     """Adds plans of modules that may have to follow, until there are no more."""
     todo = {name: potential_names(plan, set()) for name, plan in plans.items() if plan.changed}
     for name, names in todo.items():
-        plans[name].quiet = is_quiet(plans[name], names)
+        _doubt(plans[name], names)
     refused: set[str] = set()
     while todo:
         name, names = todo.popitem()
@@ -42,7 +46,11 @@ def add_dependents(plans: dict[str, ModulePlan], baselines: Baselines, notes: li
             if seeds:
                 plans[follower] = plan
                 todo[follower] = potential_names(plan, seeds)
-                plan.quiet = is_quiet(plan, todo[follower])
+                _doubt(plan, todo[follower])
+
+
+def _doubt(plan: ModulePlan, names: set[str]) -> None:
+    plan.names, plan.quiet = frozenset(names), is_quiet(plan, names)
 
 
 def _plan_of(name: str, baselines: Baselines, refused: set[str], notes: list[str]) -> ModulePlan | None:
@@ -95,7 +103,7 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
             continue
         owners.setdefault(id(changed), set()).add(name)
         home = changed.__dict__
-        keys = set(home if "*" in names else names)
+        keys = set(home) - _MACHINERY if "*" in names else set(names)
         if "__all__" in keys:
             keys |= {key for key in home if key[:2] != "__"}
         doubtful = found.names.setdefault(name, [])
@@ -112,15 +120,11 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
                 owners.setdefault(id(value), set()).add(name)
     concerned = owners.keys() | shared.keys()
     stdlib = _STDLIB if all(name.partition(".")[0] not in _STDLIB for name in wanted) else frozenset()
-    for other, module in list(sys.modules.items()):
-        if type(module) is not ModuleType:
-            continue
+    for other, module in _with_any(concerned, derived):
         namespace = module.__dict__
-        held = list(map(id, list(namespace.values())))
-        if concerned.isdisjoint(held) and other not in derived:
-            continue
         if other.partition(".")[0] in stdlib or other == "__main__" or namespace.get("__name__") != other:
             continue
+        held = list(map(id, list(namespace.values())))
         for places, into in ((owners, found.sure), (shared, found.unsure)):
             of = {name for identity in places.keys() & held for name in places[identity]}
             if into is found.sure:
@@ -129,6 +133,25 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
             if of:
                 into[other] = of
     return found
+
+
+def _with_any(concerned: set[int], derived: dict[Any, set[str]]) -> list[tuple[str, ModuleType]]:
+    """Loaded modules that hold one of these objects, or are among those names.
+
+    Nothing runs between two values of a namespace, so none is copied. (Without a GIL one may change all the same.)
+    """
+    disjoint = concerned.isdisjoint
+    modules = [(name, each) for name, each in list(sys.modules.items()) if type(each) is ModuleType]
+    try:
+        return [
+            (name, each) for name, each in modules if not disjoint(map(id, each.__dict__.values())) or name in derived
+        ]
+    except RuntimeError:
+        return [
+            (name, each)
+            for name, each in modules
+            if not disjoint(map(id, list(each.__dict__.values()))) or name in derived
+        ]
 
 
 def _is_at_home_elsewhere(value: object, kind: type, name: str) -> bool:

@@ -15,14 +15,17 @@ import collections
 import contextlib
 import http.client
 import json
+import math
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +54,10 @@ version = 1
 keep = 100
 """
 WORKERS = 3
-#: So long around a kill an answer may be missing.
+#: So long after a kill, and after a gateway is there again, an answer may be missing.
 AROUND_KILL_S = 3.0
+#: So long it may take until one is, on a machine that has nothing left for it.
+BACK_WITHIN_S = 120.0
 #: A request to the service may break only so soon after a worker was killed.
 BREAKS_WITHIN_S = 5.0
 CYCLE_S = 600.0
@@ -62,6 +67,15 @@ VERBS = ("list", "list", "get", "history", "inject", "inject", "evict", "reimpor
 FLAT_KIB = 8 * 1024
 WARMING_KIB = 40 * 1024
 WARM_AFTER_S = 300
+
+
+@dataclass
+class Kill:
+    """A kill: when, of what, and when a gateway that knows processes was there after it."""
+
+    at_s: float
+    what: str
+    back_s: float = math.inf
 
 
 class Soak:
@@ -76,7 +90,8 @@ class Soak:
         self.began_s = time.monotonic()
         self.until_s = self.began_s + seconds
         self.clients = clients
-        self.kills: list[tuple[float, str]] = []
+        #: When, what, and from when on a gateway was there again.
+        self.kills: list[Kill] = []
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.reasons: collections.Counter[str] = collections.Counter()
         self.unexplained: list[str] = []
@@ -172,7 +187,8 @@ class Soak:
                 if row.good:
                     continue
                 self.reasons[f"{row.outcome} {row.error.reason if row.error is not None else row.why[:60]}"] += 1
-                if (row.outcome not in ANSWERED and not near) or row.why in ("", row.outcome):
+                ours = row.error is not None and row.error.reason in ("INTERNAL", "BAD_ANSWER")
+                if ours or (row.outcome not in ANSWERED and not near) or row.why in ("", row.outcome):
                     self.unexplained.append(f"{verb}: {row.outcome}: {row.why}")
             if verb in ("inject", "evict", "reimport", "undo"):
                 answers = [row for row in result.rows if row.value is not None]
@@ -180,7 +196,8 @@ class Soak:
                 self.changes.append(Change(request_id, near, results))
 
     def _near_kill(self, began_s: float, ended_s: float) -> bool:
-        return any(began_s - AROUND_KILL_S <= at_s <= ended_s for at_s, _ in self.kills)
+        """Whether it was asked while a gateway or worker was being missed."""
+        return any(one.at_s <= ended_s and began_s <= one.back_s + AROUND_KILL_S for one in self.kills)
 
     def _load(self, port: int) -> None:
         while time.monotonic() < self.until_s:
@@ -208,7 +225,7 @@ class Soak:
         now_s = time.monotonic()
         with self._lock:
             self.broken += 1
-            if not any(now_s - BREAKS_WITHIN_S <= at_s and what == "worker" for at_s, what in self.kills):
+            if not any(now_s - BREAKS_WITHIN_S <= one.at_s and one.what == "worker" for one in self.kills):
                 self.failed.append(f"{problem}, and no worker was killed")
 
     def _killer(self, service: Service, state: Path, spared: int) -> None:
@@ -221,10 +238,16 @@ class Soak:
             what = "worker" if calm else source.choice(["gateway", "gateway", "worker"])
             found = gateways.pids(state) if what == "gateway" else service.agent_pids() - {service.pid, spared}
             if found:
+                kill = Kill(time.monotonic(), what)
                 with self._lock:
-                    self.kills.append((time.monotonic(), what))
+                    self.kills.append(kill)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(source.choice(sorted(found)), signal.SIGKILL)
+                give_up_s = kill.at_s + BACK_WITHIN_S
+                while not service.agent_pids() and time.monotonic() < give_up_s:
+                    time.sleep(0.05)
+                with self._lock:
+                    kill.back_s = time.monotonic()
 
     def _weigher(self, state: Path, spared: int) -> None:
         from support import gateways
@@ -259,12 +282,14 @@ class Soak:
         files = [folder / "audit.jsonl", *(folder / f"audit.jsonl.{number}" for number in range(1, 101))]
         record = Record.read(file for file in files if file.exists())
         known = record.requests()
+        back_s = [kill.back_s - kill.at_s for kill in self.kills if kill.what == "gateway"]
         untold = record.untold_revisions(spared["process"], spared["revision"])
         gateways = [growth_of(weights) for what, weights in self.weights.items() if what != "worker"]
         oldest: dict[str, float] = max(gateways, key=lambda one: one.get("over_s", 0.0), default={})
         return {
             "seconds": round(time.monotonic() - self.began_s),
-            "kills": dict(collections.Counter(what for _, what in self.kills)),
+            "kills": dict(collections.Counter(kill.what for kill in self.kills)),
+            "back_s": [round(statistics.median(back_s), 2), round(max(back_s), 2)] if back_s else [],
             "outcomes": dict(sorted(self.outcomes.items())),
             "reasons": dict(self.reasons.most_common()),
             "unexplained": self.unexplained,
@@ -295,6 +320,8 @@ def faults(report: dict[str, Any]) -> list[str]:
         )
         if report[what]
     ]
+    if report["back_s"] and report["back_s"][1] > BACK_WITHIN_S:
+        found.append(f"back_s: {report['back_s']}")
     most_kib = FLAT_KIB if report["seconds"] > WARM_AFTER_S else WARMING_KIB
     for what in ("worker_growth", "gateway_growth"):
         grown = report[what]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.values import CONTAINERS, MAPPINGS, MISSING, is_plain
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     #: put(kind, holder, key, value, what): decides on an assignment; see Merger.put.
     Put = Callable[[str, Any, Any, Any, str], None]
+
+#: Of the attributes of a double, so that it is never taken for a live object.
+DOUBLE: Final = "__modctl_double__"
 
 
 class Adapter:
@@ -83,7 +86,7 @@ class Adapter:
         """Decides on the assignments that bring the live object to what its double is."""
         for key, value in double.__dict__.items():
             held = live.__dict__.get(key, MISSING)
-            if key in self.own or key in self.parts or held is value:
+            if key in self.own or key in self.parts or held is value or key == DOUBLE:
                 continue
             if key in self.containers and type(held) in CONTAINERS and type(held) is type(value):
                 if not same(held, value, rehome):

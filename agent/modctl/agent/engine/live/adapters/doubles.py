@@ -9,8 +9,9 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.adapters import LOGGING, adapter_for
+from modctl.agent.engine.live.adapters.base import DOUBLE
 from modctl.agent.engine.live.adapters.calls import old_call, value_of
-from modctl.agent.engine.live.values import MISSING, class_dict, is_class, is_opaque, mro, type_name
+from modctl.agent.engine.live.values import MISSING, class_dict, instance_dict, is_class, is_opaque, mro, type_name
 from modctl.source.statements import EXPRESSION
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Doubles:
             return None
         self._made[id(live)] = (live, double, adapter)
         self._doubles.add(id(double))
+        if (own := instance_dict(double)) is not None:
+            own[DOUBLE] = True
         self._world.stands_for(double, live)
         if self._forgotten:
             adapter.forget(double, self._forgotten, self)
@@ -191,6 +194,6 @@ class Doubles:
                 wanted = kinds[kind] = any(
                     f"{class_dict(cls).get('__module__')}.{cls.__qualname__}" in types for cls in mro(kind)
                 )
-            if wanted:
+            if wanted and DOUBLE not in (instance_dict(each) or ()):  # those of earlier changes may still be there
                 found.append(each)
         return found

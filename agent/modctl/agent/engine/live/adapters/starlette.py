@@ -80,7 +80,7 @@ class RouterAdapter(Adapter):
         if not (added or removed) or not hasattr(live, "include_router") or hasattr(live, "_contains_router"):
             return
         for including in doubles.alive(self.types):
-            copies = [] if including is live else _copies(including, live)
+            copies = [] if including is live or doubles.knows(including) else _copies(including, live)
             if copies:
                 self._follow(including, copies, double, added, removed, doubles)
 

@@ -187,7 +187,12 @@ def test_a_service_is_frozen_and_thawed_by_command_file_and_signal(
         freeze()
         until(lambda: "frozen" in trial().lower(), 30, what=f"frost by {way}")
         assert ("holiday" in trial()) == (way != "signal"), way
-        assert any(one["frozen"] for one in document("agents", state_dir=state_dir)["results"]), "reading goes on"
+        # Changes are refused at once; the processes, which say so to whoever asks, are told a moment later.
+        until(
+            lambda: [one for one in document("agents", state_dir=state_dir)["results"] if one["frozen"]],
+            30,
+            what=f"{way} shown by `modctl agents`",
+        )
         ran = modctl("evict", "billing.tax", "--all", state_dir=state_dir, expect=3)
         assert "frozen" in (ran.stdout + ran.stderr).lower()
         thaw()

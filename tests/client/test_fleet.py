@@ -217,6 +217,17 @@ def test_a_deadline_is_kept_where_nobody_answers(serve: Serve) -> None:
     assert [row.outcome for row in result.rows] == ["TIMED_OUT"]
 
 
+async def test_calls_side_by_side_do_not_hang_up_on_each_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modctl.client.fleet.KEPT_CHANNELS", 1)
+    servers = [serve(process(1, "one")), serve(process(2, "two"))]
+    for server in servers:
+        server.before["ListModules"] = lambda _: asyncio.sleep(1)
+    async with AsyncFleet.connect(*[server.address for server in servers]) as fleet:
+        listed, histories = await asyncio.gather(fleet.list(), fleet.history())
+        assert [row.outcome for row in [*listed.rows, *histories.rows]] == ["OK"] * 4
+        assert not fleet.dialer._channels, "there are too many to stay connected to all"
+
+
 def test_half_a_listing_is_none(shop: FakeServer) -> None:
     async def breaks_off(name: str, request: Any, response_type: Any, context: Any) -> Any:
         yield response_type(process={"id": FIRST, "service": "shop", "pid": 4127}, modules=[module("a")])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.channel import CallFailed, Channel, Security, tls_credentials
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from modctl.client.results import Failure
     from modctl.client.settings import Settings
     from modctl.client.targets import Target
@@ -23,6 +26,7 @@ class Dialer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._channels: dict[Target, Channel] = {}
+        self._held: dict[Target, int] = {}
         self._credentials: Any = None
 
     def channel(self, target: Target) -> Channel:
@@ -36,11 +40,24 @@ class Dialer:
             kept = self._channels[target] = Channel(target, self._security(target), self._settings.connect_timeout_s)
         return kept
 
-    async def release(self, target: Target) -> None:
-        """Hangs up on one."""
-        channel = self._channels.pop(target, None)
-        if channel is not None:
-            await channel.close()
+    @contextlib.asynccontextmanager
+    async def held(self, target: Target, keep: bool) -> AsyncIterator[None]:
+        """For the time of a call with all its attempts: nobody hangs up on the target meanwhile, which would cancel it.
+
+        Args:
+            target: whom.
+            keep: whether the connection stays; otherwise whoever is the last to speak hangs up.
+        """
+        self._held[target] = self._held.get(target, 0) + 1
+        try:
+            yield
+        finally:
+            self._held[target] -= 1
+            if not self._held[target]:
+                del self._held[target]
+                channel = None if keep else self._channels.pop(target, None)
+                if channel is not None:
+                    await channel.close()
 
     async def close(self) -> None:
         """Hangs up on all."""

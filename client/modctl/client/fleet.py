@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,12 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
 
     # Below: how
 
+    @contextlib.asynccontextmanager
+    async def speaking_to(self, target: Target) -> AsyncIterator[None]:
+        """For the time of a call; then hangs up where there are too many targets to stay connected to all."""
+        async with self.dialer.held(target, keep=len(await self.resolve()) <= KEPT_CHANNELS):
+            yield
+
     def _heard(self, rows: Rows) -> Rows:
         if self.on_rows is not None:
             self.on_rows(rows)
@@ -295,16 +302,12 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
 
     async def _fan_out(self, ask: Callable[[Target], Awaitable[Rows]], changes: bool) -> FleetResult[Any]:
         targets = await self.resolve()
-        keep = len(targets) <= KEPT_CHANNELS
         settings = self.settings
         deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
 
         async def ask_and_close(target: Target) -> Rows:
-            try:
+            async with self.speaking_to(target):
                 return await ask(target)
-            finally:
-                if not keep:
-                    await self.dialer.release(target)
 
         rows, skipped, cut = await dispatch.fan_out(
             targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s

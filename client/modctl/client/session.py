@@ -228,7 +228,9 @@ class Session:
         loop.add_signal_handler(signal.SIGINT, interrupted)
         try:
             return await task
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            if not presses:
+                raise RuntimeError("a call was cancelled that nobody had interrupted") from cancelled
             raise KeyboardInterrupt from None
         finally:
             loop.remove_signal_handler(signal.SIGINT)

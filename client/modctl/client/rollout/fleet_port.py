@@ -195,7 +195,7 @@ class LiveFleet:
         found: dict[str, Row[object] | None] = {}
 
         async def ask(target: Target, ids: list[str]) -> None:
-            async with room:
+            async with room, self._fleet.speaking_to(target):
                 call = dispatch.Call(
                     self._fleet.dialer.channel(target),
                     target,

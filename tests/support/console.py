@@ -28,9 +28,10 @@ _VOLATILE = (
     (re.compile(r"sha256:[0-9a-f…]+"), "DIGEST"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "TIME"),
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HEX"),
+    (re.compile(r"\b\d+[smhd](\d+[smhd])?(-\d+[smhd])?\b"), "AGE"),  # 12s, 3m5s, 58s-1m
     (re.compile(r"(unix://)?/[\w./-]+"), "PATH"),
     (re.compile(r"\d+(\.\d+)*"), "N"),
-    (re.compile(r"\bN(\w?)([,-]N\1)+\b"), r"N\1"),  # 4127,4130-4132 and 12s-15s: how many there are is chance
+    (re.compile(r"\bN([,-]N)+\b"), "N"),  # 4127,4130-4132: how many runs there are is chance
     (re.compile(r"[─━═╌-]{2,}"), "RULE"),
     (re.compile(r"[ \t]+"), " "),
 )

@@ -67,6 +67,16 @@ def test_some_failed_is_3(run: Run, shop: FakeServer) -> None:
     )
 
 
+def test_the_unreachable_are_told_of_last_and_those_with_the_same_trouble_together(run: Run, shop: FakeServer) -> None:
+    shop.results[4128] = error_pb2.ErrorDetail(code="RESOURCE_EXHAUSTED", reason="BUSY", message="try again")
+    code, _, err = run("evict", "a", "-H", f"127.0.0.1:[1-3],{shop.address}", "--yes")
+    assert code == 3
+    assert [line.partition(": ")[2].partition(":")[0] for line in err.splitlines()[1:]] == [
+        f"shop  {shop.address}  pid 4128",
+        "127.0.0.1:[1-3]",
+    ]
+
+
 def test_no_target_reachable_is_4(run: Run) -> None:
     assert run("list", "-H", "127.0.0.1:[1-3]")[0] == 4
 

@@ -1,4 +1,4 @@
-"""Those who did not answer, on stderr: folded by what is wrong with them, most first."""
+"""Those who did not answer, on stderr: folded by what is wrong with them, most first, the unreachable last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def show_failures(result: FleetResult[Any], output: Output) -> None:
         if row.value is None:
             key = (row.outcome, row.why) if output.folding or not output.by_host else (row.outcome, row.where)
             groups.setdefault(key, []).append(row)
-    for (outcome, _), rows in sorted(groups.items(), key=lambda item: -len(item[1])):
+    for (outcome, _), rows in sorted(groups.items(), key=lambda item: (item[0][0] == "UNREACHABLE", -len(item[1]))):
         processes = [row for row in rows if row.process]
         if processes:
             who = fold.heading([(row.target, row.service, row.pid) for row in rows])

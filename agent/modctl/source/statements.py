@@ -23,6 +23,12 @@ DEF, CLASS, IMPORT, ASSIGN, AUGMENT, ANNOTATION, DELETE, EXPRESSION, COMPOUND, D
 #: What the right side of an assignment is. An alias never makes a new object.
 ALIAS, CONSTANT, DISPLAY, LAMBDA, CALL, OTHER = "alias", "constant", "display", "lambda", "call", "other"
 
+#: Methods of builtin containers that change them.
+_REFILLING = frozenset({
+    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
+    "reverse", "setdefault", "sort", "update",
+})  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -169,6 +175,8 @@ def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> S
     names = names_of(node, lazy_annotations=lazy_annotations)
     if is_doc:
         names.writes.add("__doc__")
+    if not is_doc and _kind(node) == COMPOUND:
+        names.stores_into |= _refilled(node)
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     common = Statement(
         index=index,
@@ -204,6 +212,23 @@ def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> S
         if chain is not None and len(chain) > 1:
             return replace(common, method_call=chain)
     return common
+
+
+def _refilled(node: ast.stmt) -> set[str]:
+    """Names whose container a compound statement changes: `if zstd is None: DECODERS.pop("zstd")`. Bodies of functions
+    run at other times.
+    """
+    found: set[str] = set()
+    todo: list[ast.AST] = [node]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, ast.Expr) and isinstance(here.value, ast.Call):
+            chain = chain_of(here.value.func)
+            if chain is not None and len(chain) == 2 and chain[1] in _REFILLING:
+                found.add(chain[0])
+        if not isinstance(here, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(here)
+    return found
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

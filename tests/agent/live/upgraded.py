@@ -15,13 +15,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from more_upgrades import MORE
 from upgrades import UPGRADES
 
 
 def sources(folder: str, package: str) -> dict[str, tuple[str, str, bool]]:
     """Name to (text, file, whether a package) of every module of an unpacked wheel."""
     found: dict[str, tuple[str, str, bool]] = {}
-    for place, _, files in os.walk(os.path.join(folder, package)):
+    for place, _, files in os.walk(os.path.join(folder, *package.split("."))):
         for file in files:
             if not file.endswith(".py") or file == "__main__.py":
                 continue
@@ -86,16 +87,19 @@ def structure(package: str, names: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     mode, distribution, old, new, out, *paths = sys.argv[1:]
-    upgrade = next(each for each in UPGRADES if each.distribution == distribution)
+    upgrade = next(each for each in [*UPGRADES, *MORE] if each.distribution == distribution)
     warnings.simplefilter("ignore")
     sys.path[0:0] = [new if mode == "fresh" else old, *paths]
-    names: dict[str, Any] = {}
+    sys.modules["smoke"] = smoke = ModuleType("smoke")
+    names = smoke.__dict__
     exec(textwrap.dedent(upgrade.use), names)
-    for name in sources(old, upgrade.package):
+    for name in sources(old, upgrade.package) if len(upgrade.needs) != 1 or upgrade.needs[0][0] != "*" else ():
         try:
             importlib.import_module(name)
         except Exception:
             continue  # needs something that is not there
+    if mode == "live":
+        exec(upgrade.holds(new=False), names)
     result: dict[str, Any] = {}
     brought = sources(new, upgrade.package)
     if mode != "fresh":
@@ -104,24 +108,33 @@ def main() -> None:
 
         reloader = Reloader()
         for name, (text, _, _) in sources(old, upgrade.package).items():
-            if name in sys.modules:
+            if type(sys.modules.get(name)) is ModuleType:
                 reloader.baselines.record(sys.modules[name], text)
+        # Some put an object of a class of their own in the place of their module: a pattern passes those over.
+        odd = [name for name in brought if name in sys.modules and type(sys.modules[name]) is not ModuleType]
+        result["odd"] = odd
         texts = {name: text + ("\n# the same\n" if mode == "same" else "") for name, (text, _, _) in brought.items()}
         done = reloader.reload(
-            {name: text for name, text in texts.items() if name in sys.modules},
+            {name: text for name, text in texts.items() if name in sys.modules and name not in odd},
             Policy(),
             {name: each for name, each in brought.items() if name not in sys.modules},
         )
         report = done.report
         result["executed"], result["operations"], result["notes"] = report.executed, report.operations, report.notes
+        result["tiers"] = sorted(each.tier for each in report.modules.values() if each.own)
+        result["followed"] = sum(not each.own for each in report.modules.values())
+        result["replaced"] = sorted(f"{n}.{s}" for n, each in report.modules.items() for s in each.replaced)
+        result["paused_ms"], result["modules"] = round(report.paused_ms, 2), len(texts)
     if mode == "live":
-        exec(textwrap.dedent(upgrade.check), names)
+        exec(upgrade.holds(new=True), names)
+    result["loaded"] = [name for name in brought if name in sys.modules]
     result["structure"] = structure(upgrade.package, sorted(brought))
     with open(out, "w") as file:
         json.dump(result, file)
     if mode == "live":
         assert done.journal is not None
         done.journal.undo()
+        exec(upgrade.holds(new=False), names)
 
 
 if __name__ == "__main__":

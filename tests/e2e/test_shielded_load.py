@@ -19,7 +19,7 @@ from support.waiting import until
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(3000 if "MODCTL_TEST_RELOADS" in os.environ else 300), pytest.mark.slow]
 
 #: Of each host. More, or fewer, by MODCTL_TEST_RELOADS.
 RELOADS = int(os.environ.get("MODCTL_TEST_RELOADS", "200"))

@@ -88,5 +88,8 @@ class Plans:
 
     def _plan(self, wanted: Wanted) -> ModulePlan:
         old = self._texts.read(wanted.old, wanted.filename)
-        new = old if wanted.new == wanted.old else self._texts.read(wanted.new, wanted.filename, like=old)
+        new = old
+        if wanted.new != wanted.old:
+            new = self._texts.read(wanted.new, wanted.filename, like=old)
+            self._texts.forget_text(wanted.old, wanted.filename)  # a tree is fifty times its source; the next is new
         return plan_module(wanted.name, old, new, package=wanted.package)

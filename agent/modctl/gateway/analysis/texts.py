@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 #: Compressed sources.
 SOURCE_BYTES: Final = 32 * 1024 * 1024
 #: Texts with their trees.
-TEXT_BYTES: Final = 96 * 1024 * 1024
+TEXT_BYTES: Final = 128 * 1024 * 1024
 #: What a character of source takes as a tree, statements and code; measured on the standard library.
-_TREE_FACTOR: Final = 60
+_TREE_FACTOR: Final = 50
 
 Kept = TypeVar("Kept")
 
@@ -48,6 +48,12 @@ class Bounded(Generic[Kept]):
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= self._size_of(oldest)
         return value
+
+    def drop(self, key: Hashable) -> None:
+        """Lets go of one."""
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._bytes -= self._size_of(found)
 
 
 class UnknownSourceError(LookupError):
@@ -89,6 +95,10 @@ class Texts:
         if found is None:
             raise UnknownSourceError(digest)
         return found
+
+    def forget_text(self, digest: str, filename: str) -> None:
+        """Lets go of what was read of a source that is of the past now; the source itself stays."""
+        self._texts.drop((digest, filename))
 
     def read(self, digest: str, filename: str, like: Text | None = None) -> Text:
         """A source, read as it would be compiled from that file.

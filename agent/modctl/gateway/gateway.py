@@ -116,8 +116,8 @@ class Gateway:
             os.chmod(self._claim.place(places.GATEWAY_SOCKET), 0o600)
             self._claim.own(places.GATEWAY_SOCKET)
             self._write_info()
-            # From 3.13 on asyncio would take the socket's file away by itself, going by the number of its inode alone, after
-            # that number was free for the next gateway's file. The claim does it, and looks closer.
+            # From 3.13 on asyncio would take the socket's file away by itself, going by the number of its inode alone,
+            # which is free for the next gateway's file by then. The claim does it, and looks closer.
             left: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
             accepting = await loop.create_unix_server(
                 lambda: AgentConnection(self), sock=self._claim.agent_socket, backlog=BACKLOG, **left

@@ -35,7 +35,7 @@ SUITES: dict[str, dict[str, str]] = {
     "flask": {},
 }
 #: What the tests of some need.
-NEEDS = {"marshmallow": ("pytz", "simplejson")}
+NEEDS = {"marshmallow": ("pytz", "simplejson"), "flask": ("pytest<9",)}
 pytestmark = [
     pytest.mark.skipif(os.environ.get(ASKED) != "1", reason=f"installs packages and runs their tests: {ASKED}=1"),
     pytest.mark.timeout(3000),

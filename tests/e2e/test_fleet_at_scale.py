@@ -51,15 +51,33 @@ class World:
     """
 
     def __init__(self, folder: Path, state_dir: Path) -> None:
+        self.folder = folder
         self.state_dir = state_dir
         self.source = folder / "src"
+        self.services: list[subprocess.Popen[bytes]] = []
+        self.labels: list[str] = []
+        self.gateway_pids: list[int] = []
+        self.kind_of: dict[str, str] = {}
+
+    def __enter__(self) -> World:  # noqa: PYI034 - typing.Self is of 3.11
+        try:
+            self._start()
+        except BaseException:
+            self.close()  # hundreds of services are nothing to leave behind
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        folder, state_dir = self.folder, self.state_dir
         self.source.mkdir()
         (folder / "app.py").write_text(APP)
         (folder / "pricing.py").write_text(OLD)
         (self.source / "pricing.py").write_text(NEW)
         environ = {**os.environ, "MODCTL_STATE_DIR": str(state_dir)}
         with open(folder / "log", "wb") as log:
-            self.services = []
             for number in range(GATEWAYS):
                 command = [sys.executable, "app.py", "1", f"s{number:03}"]
                 self.services.append(
@@ -69,7 +87,7 @@ class World:
                     )
                 )  # fmt: skip
                 if number % 8 == 7:  # all at once would only queue for the processors
-                    until(lambda count=number + 1: len(gateways.infos(state_dir)) >= count, 240, what="gateways")
+                    until(lambda count=number + 1: len(gateways.infos(state_dir)) >= count, 600, what="gateways")
         until(self._all_there, 300, what=f"{GATEWAYS} gateways with two processes each", every_s=1.0)
         infos = sorted(gateways.infos(state_dir), key=lambda info: info["service"])
         self.labels = [f"unix://{info['folder']}/gateway.sock" for info in infos]
@@ -188,8 +206,7 @@ def _cpu_of_children_s() -> float:
 
 
 def test_every_command_ends_in_time_with_every_target_in_the_right_row(short_dir: Path, state_dir: Path) -> None:
-    world = World(short_dir, state_dir)
-    try:
+    with World(short_dir, state_dir) as world:
         world.hurt()
         silent = {"dead": {"UNREACHABLE"}, "hanging": {"UNREACHABLE"}}
         reads = {**silent, "stuck": {"TIMED_OUT"}, "refusing": {"OK"}, "slow": {"OK"}, "well": {"OK"}}
@@ -239,5 +256,3 @@ def test_every_command_ends_in_time_with_every_target_in_the_right_row(short_dir
         # Those that do not answer are cut off by the deadline where the time for each would be longer.
         cut = world.run("list", "pricing", expect=8, timeout_s=600.0, deadline_s=8.0 + GATEWAYS / 10)
         assert world.by_kind(cut) == reads
-    finally:
-        world.close()

@@ -133,7 +133,7 @@ def test_a_host_that_swallows_packets_is_given_up_after_the_connect_timeout() ->
         with Fleet.connect(f"127.0.0.1:{silent.getsockname()[1]}", connect_timeout_s=0.5, timeout_s=30) as fleet:
             row = fleet.list().rows[0]
     assert (row.outcome, "--connect-timeout" in row.why) == ("UNREACHABLE", True)
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 20  # and not the 30 of a call
 
 
 def test_an_explanation_that_nobody_knows_is_grpcs_own() -> None:

@@ -89,6 +89,7 @@ def _absolute(module: str, level: int, package: str) -> str:
 
 _IMPORTS = re.compile(rb"\b(?:import|from)\b[^\n;]*|\bimport\s*\([^)]*")
 _BARE_RELATIVE = re.compile(rb"\bfrom\s*\.+\s*import\b")
+_STAR = re.compile(rb"\bimport\s*\*")
 _WORD = re.compile(rb"\w+")
 
 
@@ -101,10 +102,11 @@ class Words:
         self._imported = frozenset(word for found in _IMPORTS.findall(source) for word in _WORD.findall(found))
         self._all = frozenset(_WORD.findall(source))
         self._any_module = bool(_BARE_RELATIVE.search(source))
-        self._any_name = b"*" in source
+        self._any_name = bool(_STAR.search(source))
 
-    def mention(self, name: str, names: Iterable[str]) -> bool:
-        """Whether it imports something called like a module at all, and says one of the names."""
-        if not self._any_module and name.rpartition(".")[2].encode() not in self._imported:
+    def mention(self, own_name: str, name: str, names: Iterable[str]) -> bool:
+        """Whether the module imports something called like another one at all, and says one of the names."""
+        relative = self._any_module and own_name.startswith(f"{name}.")  # `from .. import x` names no module
+        if not relative and name.rpartition(".")[2].encode() not in self._imported:
             return False
         return self._any_name or any(each.encode() in self._all for each in names)

@@ -1,18 +1,28 @@
 # ruff: noqa: E501 - sources as they stand, a case a line
-"""Reloads through the engine's own door: requests in, answers out, revisions kept."""
+"""Reloads through the engine's own door: requests in, answers out, revisions kept.
+
+Each runs twice: the process plans by itself, and a gateway plans for it.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PRELUDE = """
-import json, os, sys, tempfile, itertools
+import hashlib, json, os, sys, tempfile, itertools
 folder = tempfile.mkdtemp(); sys.path.insert(0, folder); sys.dont_write_bytecode = True
 from modctl.agent.engine import Engine
 engine = Engine(); engine.start()
 ids = itertools.count()
+def sha(source): return "sha256:" + hashlib.sha256(source.encode()).hexdigest()
 def write(name, source):
     path = os.path.join(folder, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -23,7 +33,7 @@ def change(*operations, **more):
     return json.loads(engine.change(request))
 def patch(name, source=None, **more):
     op = {"name": name, "mode": "REIMPORT_MODE_PATCH", **more}
-    if source is not None: op["modules"] = [{"name": name, "source": source, "digest": "sha256:sent", "filename": "/x.py"}]
+    if source is not None: op["modules"] = [{"name": name, "source": source, "digest": sha(source), "filename": "/x.py"}]
     return {"reimport": op}
 def undo(revision=0): return change({"undo": {"revision": revision}})
 def reason(answer): return {each["name"]: each["refusal"]["reason"] for each in answer["modules"]}
@@ -37,14 +47,52 @@ held = tax.tax
 """
 
 
-def run(body: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(body)], capture_output=True, text=True, timeout=60, check=False
-    )
+#: A gateway's thinking stands between the test and the engine.
+GATEWAY = """
+import asyncio
+from modctl.agent.errors import RequestError
+from modctl.gateway.analysis.rounds import Analysis
+from modctl.gateway.errors import CallFailure
+asked = []  # of each request that was sent: whether it had plans, and what was missing
+async def ask(body):
+    request = json.loads(body)
+    try:
+        answer = json.loads(engine.change(request))
+    except RequestError as error:
+        asked.append((bool(request.get("planned", {}).get("plans")), error.reason, error.metadata.get("needs")))
+        raise CallFailure(error.code, error.reason, str(error), error.metadata)
+    asked.append((bool(request.get("planned", {}).get("plans")), "", None))
+    return answer
+async def in_thread(work): return work()
+analysis = Analysis(in_thread)
+def through_gateway(request):
+    names = [op["reimport"]["name"] for op in request["operations"]]
+    sent = {m["name"]: m["source"].encode() for op in request["operations"] for m in op["reimport"].get("modules", ())}
+    asked.clear()
+    return asyncio.run(analysis.change("p", json.dumps(request).encode(), names, sent, ask))
+plain = change
+def change(*operations, **more):
+    if not all(op.get("reimport", {}).get("mode") == "REIMPORT_MODE_PATCH" for op in operations):
+        return plain(*operations, **more)
+    request = {"op": "change", "request_id": f"r{next(ids)}", "identity": "me", "reason": "", "dry_run": False, "timeout_s": 5,
+               "override_protected": [], "operations": list(operations), **more}
+    return through_gateway(request)
+"""
+
+
+@pytest.fixture(params=["planned here", "planned by a gateway"])
+def run(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Runs a test's body in a process of its own."""
+    return lambda body: in_process(body, gateway=request.param != "planned here")
+
+
+def in_process(body: str, *, gateway: bool) -> None:
+    script = PRELUDE + (GATEWAY if gateway else "") + textwrap.dedent(body)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_an_edited_file_is_reloaded_with_its_dependents_and_undone() -> None:
+def test_an_edited_file_is_reloaded_with_its_dependents_and_undone(run: Callable[[str], None]) -> None:
     run("""
         write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
         answer = change(patch("tax"))
@@ -61,7 +109,7 @@ def test_an_edited_file_is_reloaded_with_its_dependents_and_undone() -> None:
     """)
 
 
-def test_a_dry_run_says_the_same_and_touches_nothing() -> None:
+def test_a_dry_run_says_the_same_and_touches_nothing(run: Callable[[str], None]) -> None:
     run("""
         write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
         before = dict(tax.__dict__), dict(shop.__dict__)
@@ -73,10 +121,10 @@ def test_a_dry_run_says_the_same_and_touches_nothing() -> None:
     """)
 
 
-def test_sent_sources_are_patched_and_said_to_be() -> None:
+def test_sent_sources_are_patched_and_said_to_be(run: Callable[[str], None]) -> None:
     run("""
         answer = change(patch("tax", "RATE = 5\\ndef tax(x): return x * RATE\\n"))
-        assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 5 and row("tax")["digest"] == "sha256:sent"
+        assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 5 and row("tax")["digest"] == sha("RATE = 5\\ndef tax(x): return x * RATE\\n")
         detail = json.loads(next(iter(engine.answer({"op": "get_module", "name": "tax", "with_source": True}))))
         assert detail["source"].startswith("RATE = 5")
         assert change(patch("*ax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 7, "the file is another than what runs"
@@ -84,7 +132,7 @@ def test_sent_sources_are_patched_and_said_to_be() -> None:
     """)
 
 
-def test_patterns_take_what_changed_and_leave_what_is_protected() -> None:
+def test_patterns_take_what_changed_and_leave_what_is_protected(run: Callable[[str], None]) -> None:
     run("""
         write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
         answer = change(patch("*"))
@@ -94,7 +142,7 @@ def test_patterns_take_what_changed_and_leave_what_is_protected() -> None:
     """)
 
 
-def test_refusals_come_together_with_reasons() -> None:
+def test_refusals_come_together_with_reasons(run: Callable[[str], None]) -> None:
     run("""
         assert reason(change(patch("json"), patch("nope"), patch("__main__"))) == {"json": "PROTECTED", "nope": "NOT_LOADED", "__main__": "PROTECTED"}
         answer = change(patch("tax", "def (:"))
@@ -105,7 +153,7 @@ def test_refusals_come_together_with_reasons() -> None:
     """)
 
 
-def test_a_statement_that_raises_fails_the_change_with_its_traceback() -> None:
+def test_a_statement_that_raises_fails_the_change_with_its_traceback(run: Callable[[str], None]) -> None:
     run("""
         answer = change(patch("tax", "RATE = 1\\nX = 1 / 0\\n"))
         assert answer["outcome"] == "OUTCOME_FAILED" and answer["modules"][0]["error"]["type"] == "ZeroDivisionError"
@@ -116,7 +164,7 @@ def test_a_statement_that_raises_fails_the_change_with_its_traceback() -> None:
     """)
 
 
-def test_a_revision_that_was_built_upon_is_not_undone_first() -> None:
+def test_a_revision_that_was_built_upon_is_not_undone_first(run: Callable[[str], None]) -> None:
     run("""
         change(patch("tax", "RATE = 1\\ndef tax(x): return x * RATE\\n"))
         change(patch("tax", "RATE = 2\\ndef tax(x): return x * RATE\\n"))
@@ -125,7 +173,7 @@ def test_a_revision_that_was_built_upon_is_not_undone_first() -> None:
     """)
 
 
-def test_injected_modules_are_reloaded_too() -> None:
+def test_injected_modules_are_reloaded_too(run: Callable[[str], None]) -> None:
     run("""
         change({"inject": {"name": "made", "modules": [{"name": "made", "source": "def f(): return 1\\n", "digest": "sha256:a"}]}})
         import made
@@ -136,10 +184,11 @@ def test_injected_modules_are_reloaded_too() -> None:
     """)
 
 
-def test_new_modules_come_with_the_change_and_go_with_its_undo() -> None:
+def test_new_modules_come_with_the_change_and_go_with_its_undo(run: Callable[[str], None]) -> None:
     run("""
-        sent = [{"name": "tax", "source": "import util\\nRATE = util.rate()\\ndef tax(x): return x * RATE\\n", "digest": "sha256:a"},
-                {"name": "util", "source": "def rate(): return 3\\n", "digest": "sha256:b"}]
+        sent = [{"name": "tax", "source": "import util\\nRATE = util.rate()\\ndef tax(x): return x * RATE\\n"},
+                {"name": "util", "source": "def rate(): return 3\\n"}]
+        for module in sent: module["digest"] = sha(module["source"])
         answer = change({"reimport": {"name": "tax", "mode": "REIMPORT_MODE_PATCH", "modules": sent}})
         assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 3 and "util" in sys.modules, answer
         undo()
@@ -147,7 +196,7 @@ def test_new_modules_come_with_the_change_and_go_with_its_undo() -> None:
     """)
 
 
-def test_a_prepared_reload_changes_nothing_before_its_commit() -> None:
+def test_a_prepared_reload_changes_nothing_before_its_commit(run: Callable[[str], None]) -> None:
     run("""
         request = {"op": "prepare", "request_id": "p", "identity": "me", "reason": "", "dry_run": False, "timeout_s": 5, "lease_s": 30,
                    "override_protected": [], "operations": [patch("tax", "RATE = 4\\ndef tax(x): return x * RATE\\n")]}
@@ -156,3 +205,84 @@ def test_a_prepared_reload_changes_nothing_before_its_commit() -> None:
         answer = json.loads(engine.change({"op": "commit", "request_id": "p", "identity": "me"}))
         assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 4, answer
     """)
+
+
+def test_a_gateway_is_told_what_it_lacks_once_and_knows_it_the_next_time() -> None:
+    in_process(
+        """
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20 and shop.TEXT == "19 %"
+        assert asked[-1] == (True, "", None) and all(reason == "NEEDS" for _, reason, _ in asked[:-1]), asked
+        write("tax.py", "RATE = 21\\ndef tax(x): return x * RATE + 2\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 23 and shop.TEXT == "21 %"
+        assert asked == [(True, "", None)], asked
+        assert analysis.plans_made == 3, analysis.plans_made  # tax twice, shop once
+        undo()
+        assert held(1) == 20 and shop.TEXT == "19 %"
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 23, asked
+        """,
+        gateway=True,
+    )
+
+
+def test_a_follower_that_changed_unseen_is_looked_at_again() -> None:
+    in_process(
+        """
+        write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
+        change(patch("tax"))
+        assert shop.TEXT == "8 %"
+        plain(patch("shop", "from tax import tax, RATE\\nTEXT = f'{RATE} of a hundred'\\n"))
+        assert shop.TEXT == "8 of a hundred"
+        write("tax.py", "RATE = 9\\ndef tax(x): return x * RATE\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED"
+        assert shop.TEXT == "9 of a hundred", asked
+        """,
+        gateway=True,
+    )
+
+
+def test_a_plan_made_for_another_version_is_never_used() -> None:
+    in_process(
+        """
+        write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
+        change(patch("tax"))
+        plain(patch("tax", "RATE = 5\\nONLY = 1\\ndef tax(x): return x * RATE * 10\\n"))
+        assert held(1) == 50 and tax.ONLY == 1
+        write("tax.py", "RATE = 6\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED"
+        assert asked[0][1] == "NEEDS" and held(1) == 7 and not hasattr(tax, "ONLY"), asked
+        """,
+        gateway=True,
+    )
+
+
+def test_a_plan_that_cannot_be_read_is_refused_and_the_process_plans_by_itself() -> None:
+    in_process(
+        """
+        import base64
+        from modctl.gateway.analysis import session
+        real = session.Session._entry
+        session.Session._entry = lambda self, wanted, made: {**real(self, wanted, made), "plan": base64.b64encode(b"no plan").decode()}
+        write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 8 and shop.TEXT == "8 %"
+        assert [reason for _, reason, _ in asked][-2:] == ["BAD_PLAN", ""], asked
+        """,
+        gateway=True,
+    )
+
+
+def test_a_module_that_the_program_reloaded_itself_is_looked_at_again() -> None:
+    in_process(
+        """
+        import importlib
+        write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
+        change(patch("tax"))
+        write("tax.py", "RATE = 88\\ndef tax(x): return x * RATE\\ndef more(): return 1\\n")
+        importlib.reload(tax)
+        assert tax.more() == 1
+        write("tax.py", "RATE = 9\\ndef tax(x): return x * RATE\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED"
+        assert tax.tax(1) == 9 and not hasattr(tax, "more"), asked
+        """,
+        gateway=True,
+    )

@@ -82,6 +82,8 @@ class Session:
         self._own = {name for name in expected if name in known.facts}
         self._ask_texts: list[str] = []
         self._ask_baselines: list[str] = []
+        #: Modules of which the process cannot tell what is loaded.
+        self._unprovable: set[str] = set()
         self._reads: dict[str, tuple[str, list[int]]] = {}
         self.told: dict[str, tuple[str, str]] = {}
 
@@ -103,6 +105,7 @@ class Session:
                 other: self._loaded(other) for others in settled.values() for other in others if other not in made
             }
             told["unsure"] = list(self._known.unsure)
+            told["unprovable"] = sorted(self._unprovable)
             self.told = {wanted.name: (wanted.old, wanted.new) for wanted, _ in made.values()}
         return json.dumps(told, separators=(",", ":")).encode()
 
@@ -124,13 +127,14 @@ class Session:
             self._take_facts(told)
             for of in told["of"]:
                 self._known.holders.setdefault(of, set()).add(told["name"])
+        self._unprovable.update(told["name"] for told in needs.get("unprovable") or ())
         for told in needs.get("unsure") or ():
             self._known.unsure[told["name"]] = told["file"]
 
     def done(self) -> None:
         """The change was made: what was new is loaded now."""
-        for name, (_, new) in self.told.items():
-            facts = self._known.facts[name]
+        for name in self._own & self.told.keys():
+            facts, new = self._known.facts[name], self.told[name][1]
             self._known.facts[name] = facts._replace(digest=new, proven_by=None)
 
     # -- inside
@@ -199,19 +203,19 @@ class Session:
         """Of the modules that hold what many hold, those whose text has it from this module."""
         found: set[str] = set()
         for other, file in self._known.unsure.items():
-            if other == name or not self._says(file, name, names):
+            if other == name or not self._says(other, file, name, names):
                 continue
             if other in self._known.facts:
                 found.add(other)
-            else:
+            elif other not in self._unprovable and other not in self._ask_baselines:
                 self._ask_baselines.append(other)
         return found
 
-    def _says(self, file: str, name: str, names: frozenset[str]) -> bool:
+    def _says(self, other: str, file: str, name: str, names: frozenset[str]) -> bool:
         if not file.endswith(".py"):
-            return True
+            return False  # it has no source that imports anything
         words = self._words_of(file)
-        return words is None or "*" in names or words.mention(name, names)
+        return words is None or "*" in names or words.mention(other, name, names)
 
     def _words_of(self, file: str) -> Words | None:
         try:

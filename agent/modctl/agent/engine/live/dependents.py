@@ -69,7 +69,7 @@ def _plan_of(name: str, baselines: Baselines, refused: set[str], notes: list[str
 def _followers(name: str, names: set[str]) -> list[str]:
     found = holders_of({name: names})
     unsure = [other for other, of in found.unsure.items() if other not in found.sure for _ in of]
-    mentioning = [other for other in unsure if _mentions(sys.modules[other], name, found.names[name])]
+    mentioning = [other for other in unsure if _mentions(other, name, found.names[name])]
     return [*found.sure, *mentioning]
 
 
@@ -162,8 +162,9 @@ def _is_at_home_elsewhere(value: object, kind: type, name: str) -> bool:
     return is_class(value) and class_dict(value).get("__module__") != name  # type: ignore[arg-type]
 
 
-def _mentions(module: ModuleType, name: str, names: Iterable[str]) -> bool:
+def _mentions(own_name: str, name: str, names: Iterable[str]) -> bool:
     """Whether a module's text names the changed module and one of the names at all."""
+    module = sys.modules[own_name]
     path = module.__dict__.get("__file__")
     if type(path) is not str or not path.endswith(".py"):
         return any(each in module.__dict__ for each in names)
@@ -172,4 +173,4 @@ def _mentions(module: ModuleType, name: str, names: Iterable[str]) -> bool:
             text = file.read()
     except OSError:
         return True
-    return Words(text).mention(name, names)
+    return Words(text).mention(own_name, name, names)

@@ -85,6 +85,7 @@ class Offer:
         settled: of each changed module, which others were looked at.
         looked: what was taken to be loaded of those that have no plan.
         unsure: modules whose texts were looked at.
+        unprovable: modules of which this process has said that it cannot tell what is loaded.
         texts: names of which the source is asked for.
         baselines: names of which it is asked what is loaded.
     """
@@ -94,6 +95,7 @@ class Offer:
         self.settled: dict[str, list[str]] = told.get("settled") or {}
         self.looked: dict[str, dict[str, Any]] = told.get("looked") or {}
         self.unsure = frozenset(told.get("unsure") or ())
+        self.unprovable: list[str] = told.get("unprovable") or []
         self.texts: list[str] = told.get("texts") or []
         self.baselines: list[str] = told.get("baselines") or []
 
@@ -166,6 +168,11 @@ class Asking:
                 found[name] = entry
         self._look_for_holders(found)
         self._raise_needs()
+        self._notes += [
+            f"whether {name} has to follow cannot be told: it is not known what is loaded"
+            for name in self._offer.unprovable
+            if name not in self._unprovable
+        ]
         for name, entry in found.items():
             if entry.plan.filename != filename_of(name, sys.modules[name]):
                 self._need("modules", self._facts(name, sys.modules[name], self._identity(name, sys.modules[name])))
@@ -200,6 +207,8 @@ class Asking:
             if name not in self._unprovable:
                 self._unprovable.add(name)
                 self._notes.append(f"whether {name} has to follow cannot be told: {error}")
+            if name in self._offer.baselines:
+                self._need("unprovable", {"name": name})
             return
         self._need("followers", {**self._facts(name, module, identity), "of": of or []})
 

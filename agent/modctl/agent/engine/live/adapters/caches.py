@@ -5,14 +5,13 @@ code reaches something that the change assigns: through names of its globals, at
 what it closes over, through any number of functions. What a function calls of its arguments cannot be told from its
 code.
 
-A cache is cleared after the commit and after its undo. Of a cached_property only plain data is forgotten: another value
-may be a connection that is in use.
+A cache is cleared after the commit and after its undo. What a cached_property has left on an instance stays and is
+told: it cannot be known from a value that the program has set there.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import sys
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,7 +25,6 @@ from modctl.agent.engine.live.values import (
     instance_dict,
     is_class,
     is_opaque,
-    is_plain_data,
     mro,
 )
 from modctl.source.codes import signature
@@ -107,43 +105,29 @@ class StaleCaches:
             return
         done = {id(cache) for cache in known}
         kept: list[str] = []
+        left: list[Cached] = []
         for cached in _caches():
             if id(cached.cache) in done or not _reaches(cached.function, changed):
                 continue
             home = cached.function.__globals__
-            if cached.what.rpartition(".")[2] in (home.get(_KEEP) or ()):
+            if cached.owner is not None:
+                left.append(cached)
+            elif cached.what.rpartition(".")[2] in (home.get(_KEEP) or ()):
                 kept.append(cached.what)
             else:
                 self._found.append(cached)
         if self._found:
             self.notes.append(f"cleared, because what they call or read has changed: {_named(self._found)}")
+        if left:
+            self.notes.append(f"what instances have worked out before stays: {_named(left)}")
         self.notes += [f"the cache of {what} keeps what it has: {_KEEP} names it" for what in kept]
 
     def clear(self) -> None:
         """Forgets results. Called after the commit and after its undo."""
         for name in self._changing:
             _without.pop(name, None)
-        properties = [cached for cached in self._found if cached.owner is not None]
         for cached in self._found:
-            if cached.cache is not None:
-                cached.cache.cache_clear()
-        if properties:
-            _forget(properties)
-
-
-def _forget(properties: list[Cached]) -> None:
-    """Takes plain results of cached properties off the instances of their classes."""
-    by_class: dict[type, list[str]] = {}
-    for each in gc.get_objects():
-        kind = type(each)
-        names = by_class.get(kind)
-        if names is None:
-            family = mro(kind)
-            names = by_class[kind] = [cached.name for cached in properties if cached.owner in family]
-        if names and (own := instance_dict(each)) is not None:
-            for name in names:
-                if name in own and is_plain_data(own[name]):
-                    own.pop(name, None)
+            cached.cache.cache_clear()
 
 
 def _named(found: list[Cached]) -> str:

@@ -120,9 +120,9 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
                 owners.setdefault(id(value), set()).add(name)
     concerned = owners.keys() | shared.keys()
     stdlib = _STDLIB if all(name.partition(".")[0] not in _STDLIB for name in wanted) else frozenset()
-    for other, module in _with_any(concerned, derived):
+    for other, module in _with_any(concerned, derived, stdlib):
         namespace = module.__dict__
-        if other.partition(".")[0] in stdlib or other == "__main__" or namespace.get("__name__") != other:
+        if other == "__main__" or namespace.get("__name__") != other:
             continue
         held = list(map(id, list(namespace.values())))
         for places, into in ((owners, found.sure), (shared, found.unsure)):
@@ -135,13 +135,19 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
     return found
 
 
-def _with_any(concerned: set[int], derived: dict[Any, set[str]]) -> list[tuple[str, ModuleType]]:
-    """Loaded modules that hold one of these objects, or are among those names.
+def _with_any(
+    concerned: set[int], derived: dict[Any, set[str]], left_out: frozenset[str]
+) -> list[tuple[str, ModuleType]]:
+    """Loaded modules that hold one of these objects, or are among those names; none below the tops left out.
 
     Nothing runs between two values of a namespace, so none is copied. (Without a GIL one may change all the same.)
     """
     disjoint = concerned.isdisjoint
-    modules = [(name, each) for name, each in list(sys.modules.items()) if type(each) is ModuleType]
+    modules = [
+        (name, each)
+        for name, each in list(sys.modules.items())
+        if type(each) is ModuleType and name.partition(".")[0] not in left_out
+    ]
     try:
         return [
             (name, each) for name, each in modules if not disjoint(map(id, each.__dict__.values())) or name in derived

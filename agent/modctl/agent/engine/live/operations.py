@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import CellType, FunctionType
 
 Step = tuple[Callable[..., object], tuple[Any, ...]]
+#: Past the metaclass, which may have a property of that name: sympy's have one.
+_set_doc: Callable[..., object] = type.__dict__["__doc__"].__set__
 _set_partial: Callable[..., object] = functools.partial.__setstate__  # type: ignore[attr-defined]
 
 
@@ -112,10 +114,11 @@ class Batch:
 
     def set_type_slot(self, cls: type, name: str, value: object, what: str) -> None:
         """Sets `__bases__`, `__name__`, `__qualname__`, `__doc__`: what is no item of the class's namespace."""
-        read = type.__dict__[name].__get__
+        # Past the metaclass, which may have a property of that name.
+        read, write = type.__dict__[name].__get__, type.__dict__[name].__set__
         self._add("type", cls, name, Operation(
-            f"{what}.{name}", ((type.__setattr__, (cls, name, value)),), read(cls),
-            lambda: read(cls), lambda old: ((type.__setattr__, (cls, name, old)),),
+            f"{what}.{name}", ((write, (cls, value)),), read(cls),
+            lambda: read(cls), lambda old: ((write, (cls, old)),),
         ))  # fmt: skip
 
     def set_item(self, mapping: dict[Any, Any], key: object, value: object, what: str) -> None:
@@ -235,6 +238,8 @@ def _cell_steps(cell: CellType, value: object) -> tuple[Step, ...]:
 def _type_steps(cls: type, name: str, value: object) -> tuple[Step, ...]:
     if value is MISSING:
         return ((type.__delattr__, (cls, name)),)
+    if name == "__doc__":
+        return ((_set_doc, (cls, value)),)
     return ((type.__setattr__, (cls, name, value)),)
 
 

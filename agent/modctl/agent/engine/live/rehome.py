@@ -64,6 +64,9 @@ class Rehomer:
         if kind is property:
             parts = (value.fget, value.fset, value.fdel)
             return _if_other(value, parts, self, lambda g, s, d: property(g, s, d, value.__doc__))
+        if issubclass(kind, property):
+            self._property(value)
+            return value
         if kind is functools.partial:
             parts = (value.func, value.args, value.keywords)
             return _if_other(value, parts, self, lambda f, a, k: functools.partial(f, *a, **k))
@@ -76,6 +79,17 @@ class Rehomer:
         if not issubclass(kind, ModuleType) and depth < _DEEP:
             self._instance(value, depth)
         return value
+
+    def _property(self, value: property) -> None:
+        """A property of a class derived from it, as werkzeug's cached_property is, made while staging: it cannot be
+        made again without running its class, but given other functions.
+        """
+        held = (value.fget, value.fset, value.fdel)
+        live = [self(part) for part in held]
+        if any(a is not b for a, b in zip(held, live, strict=True)):
+            getter, setter, deleter = live
+            property.__init__(value, getter, setter, deleter, value.__doc__)
+        self._instance(value, 0)
 
     def function(self, function: FunctionType) -> FunctionType:
         """A function over the live globals, or the same function with what it closes over put right."""

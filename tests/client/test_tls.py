@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from modctl.client import TLS, Fleet, UsageError
-from modctl.client.explain import connection_failure
+from modctl.client.explain import call_failure, connection_failure
 from modctl.client.targets import parse_target
 
 from client.fake_server import FakeServer, process
@@ -134,6 +134,13 @@ def test_a_host_that_swallows_packets_is_given_up_after_the_connect_timeout() ->
             row = fleet.list().rows[0]
     assert (row.outcome, "--connect-timeout" in row.why) == ("UNREACHABLE", True)
     assert time.monotonic() - began_s < 20  # and not the 30 of a call
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "CANCELLED"])
+def test_a_target_that_went_while_it_was_asked_has_lost_the_connection(code: str) -> None:
+    failure = call_failure(code, "Received RST_STREAM with error code 2", secure=False)
+    assert (failure.code, failure.reason) == ("UNAVAILABLE", "CONNECTION_LOST")
+    assert call_failure("INTERNAL", "the gateway failed", secure=False).reason == "INTERNAL"
 
 
 def test_an_explanation_that_nobody_knows_is_grpcs_own() -> None:

@@ -152,6 +152,9 @@ def call_failure(code: str, details: str, secure: bool) -> Failure:
         return Failure(code, "NO_GRPC", f"it does not speak modctl's API: {details}")
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
         return Failure(code, "TOO_LARGE", f"the message is too large: {details}")
+    if code in ("INTERNAL", "CANCELLED") and "RST_STREAM" in details:
+        # gRPC's own words for a gateway that went while it was asked, not the gateway's for a mistake of its own.
+        code = "UNAVAILABLE"
     if code == "UNAVAILABLE":
         wording = "the connection broke before the answer came"
         return Failure(code, "CONNECTION_LOST", wording if secure or details else f"{wording}: {details}")

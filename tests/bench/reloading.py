@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MODULES = 500
 MANY = 200
-ROUNDS = 15
+ROUNDS = 9
 WORKERS = 8
 WHEELS = Path(os.environ.get("MODCTL_WHEELS", "/tmp/modctl-wheels"))
 UPGRADES = (

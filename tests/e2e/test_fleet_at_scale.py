@@ -220,14 +220,14 @@ def test_every_command_ends_in_time_with_every_target_in_the_right_row(short_dir
         assert {row["outcome"] for row in drift["failures"]} == {"UNREACHABLE", "TIMED_OUT"}
         assert drift["summary"]["unreachable"] == 2 * PART
         changes = {**silent, "stuck": {"UNKNOWN"}, "refusing": {"REFUSED"}, "slow": {"APPLIED"}, "well": {"APPLIED"}}
-        planned = {**changes, "stuck": {"TIMED_OUT"}, "slow": {"PLANNED"}, "well": {"PLANNED"}}
         sent = ("pricing", "--from", str(world.source), "--yes")
-        assert world.by_kind(world.run("reload", *sent, "--dry-run", expect=3)) == planned
         assert world.by_kind(world.run("reload", *sent, expect=3)) == changes
         assert world.values_of("RATE") == {"2"}
         assert world.by_kind(world.run("undo", "--yes", expect=3)) == changes
-        assert world.values_of("RATE") == {"1"}
         if GATEWAYS > ROUTINE:
+            assert world.values_of("RATE") == {"1"}
+            planned = {**changes, "stuck": {"TIMED_OUT"}, "slow": {"PLANNED"}, "well": {"PLANNED"}}
+            assert world.by_kind(world.run("reload", *sent, "--dry-run", expect=3)) == planned
             mock = ("--attr", "RATE=7", "--replace", "--yes")
             assert world.by_kind(world.run("inject", "pricing", *mock, expect=3)) == changes
             assert world.values_of("RATE") == {"7"}
@@ -254,5 +254,5 @@ def test_every_command_ends_in_time_with_every_target_in_the_right_row(short_dir
         cli.modctl("rollout", "undo", state_dir=state_dir, expect=0, timeout_s=300)
         assert world.values_of("RATE") == {"1"}
         # Those that do not answer are cut off by the deadline where the time for each would be longer.
-        cut = world.run("list", "pricing", expect=8, timeout_s=600.0, deadline_s=8.0 + GATEWAYS / 10)
+        cut = world.run("list", "pricing", expect=8, timeout_s=600.0, deadline_s=6.0 + GATEWAYS / 10)
         assert world.by_kind(cut) == reads

@@ -210,7 +210,7 @@ def upgrades() -> Iterator[Figure]:
         source, target = unpacked(f"{package}=={old}") / package, unpacked(f"{package}=={new}") / package
         paths = [argument for each in needs for argument in ("--path", str(unpacked(each)))]
         found = sorted(target.rglob("*.py"))
-        names = [_dotted(package, each.relative_to(target)) for each in sorted(source.rglob("*.py"))]
+        names = [_dotted(package, each.relative_to(source)) for each in sorted(source.rglob("*.py"))]
         changed = [
             _dotted(package, each.relative_to(target))
             for each in found

@@ -298,6 +298,7 @@ class Soak:
             "broken_and_asked_again": self.broken,
             "failed": self.failed,
             "audit": {"attempt": len(record.attempts), "outcome": len(record.outcomes), "unknown": record.unheard()},
+            "torn": record.torn,
             "not_twice": record.not_twice,
             "unordered": record.unordered,
             "contradictions": record.contradictions(self.changes),
@@ -320,6 +321,8 @@ def faults(report: dict[str, Any]) -> list[str]:
         )
         if report[what]
     ]
+    if report["torn"] > report["kills"].get("gateway", 0):
+        found.append(f"torn: {report['torn']}")
     if report["back_s"] and report["back_s"][1] > BACK_WITHIN_S:
         found.append(f"back_s: {report['back_s']}")
     most_kib = FLAT_KIB if report["seconds"] > WARM_AFTER_S else WARMING_KIB

@@ -40,12 +40,15 @@ class Record:
         outcomes: id to the outcome as a whole, and each process with its outcome and revision.
         not_twice: ids that have not exactly one line of each kind.
         unordered: ids whose outcome was written before the attempt.
+        torn: lines of which a gateway that was killed in write() left a part. What had such a beginning was never
+            begun, and whatever had such an end is ended as UNKNOWN by the next gateway.
     """
 
     attempts: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, tuple[str, tuple[tuple[str, str, int], ...]]] = field(default_factory=dict)
     not_twice: dict[str, str] = field(default_factory=dict)
     unordered: list[str] = field(default_factory=list)
+    torn: int = 0
 
     @staticmethod
     def read(files: Iterable[Path]) -> Record:
@@ -53,15 +56,16 @@ class Record:
 
         Args:
             files: the newest part first.
-
-        Raises:
-            ValueError: a line is not JSON.
         """
         record = Record()
         events: dict[str, list[str]] = collections.defaultdict(list)
         for file in reversed(list(files)):
             for line in file.read_text().splitlines():
-                told = json.loads(line)
+                try:
+                    told = json.loads(line)
+                except ValueError:
+                    record.torn += 1
+                    continue
                 events[told["id"]].append(told["event"])
                 if told["event"] == "attempt":
                     record.attempts[told["id"]] = told["request_id"]

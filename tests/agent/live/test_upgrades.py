@@ -23,6 +23,8 @@ MANY = os.environ.get("MODCTL_TEST_PACKAGES") == "1"
 PYTHON = os.environ.get("MODCTL_TEST_PACKAGES_PYTHON", sys.executable)
 ROOT = Path(__file__).parents[3]
 PACKAGES = [*UPGRADES, *(MORE if MANY else [])]
+#: Of these, one class differs under all the names that it is imported as: sympy's Dummy counts its instances.
+MANY_NAMES = {"sqlalchemy": 100, "sympy": 130}
 pytestmark = pytest.mark.slow
 
 
@@ -94,7 +96,7 @@ def test_a_package_in_use_becomes_its_next_version(upgrade: Upgrade, tmp_path: P
             {"package": upgrade.distribution, "versions": [upgrade.old, upgrade.new], **told, "differs": differing}
         )
     )
-    limit = 12 if upgrade in UPGRADES else 100  # of sqlalchemy, 78
+    limit = 12 if upgrade in UPGRADES else MANY_NAMES.get(upgrade.distribution, 40)
     assert len(differing) <= limit, f"{len(differing)} names differ from a fresh process: {differing[:20]}"
 
 

@@ -51,8 +51,8 @@ def main() -> None:
             try:
                 importlib.import_module(name)
                 names.append(name)
-            except ImportError:
-                continue  # needs what is not there
+            except Exception:
+                continue  # of another platform, or needs what is not there
     kept = None
     addresses: list[str] = []
     attached_ms = 0.0

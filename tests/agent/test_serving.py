@@ -147,7 +147,8 @@ def test_a_gateway_that_takes_short_updates_gets_no_more_than_what_has_changed(a
     assert agent.updates[-1].keys() == {"revision", "entries"}
     agent.ask(op="freeze", reason="weekend")
     until(lambda: agent.updates[-1].get("frozen"))
-    assert agent.updates[-1]["revision"] == 1 and "pid" in agent.updates[-1]
+    assert agent.updates[-1]["revision"] == 1
+    assert "pid" in agent.updates[-1]
 
 
 def test_faults_and_refusals_are_error_details(agent: Connection) -> None:

@@ -121,6 +121,23 @@ def test_a_dry_run_says_the_same_and_touches_nothing(run: Callable[[str], None])
     """)
 
 
+def test_an_audit_hook_in_python_is_told_of_before_and_after(run: Callable[[str], None]) -> None:
+    run("""
+from modctl.agent.engine.live.audited import NOTE
+new = "RATE = 8\\ndef tax(x): return x * RATE + 0\\n"
+for heard in (False, True):
+    write("tax.py", new)
+    for dry_run in (True, False):
+        told = change(patch("tax"), dry_run=dry_run)
+        assert told["outcome"] == ("OUTCOME_PLANNED" if dry_run else "OUTCOME_APPLIED"), told
+        assert (NOTE in told.get("side_effects", ())) is heard, told
+    assert undo()["outcome"] == "OUTCOME_APPLIED"
+    assert held(1) == 7
+    if not heard:
+        sys.addaudithook(lambda event, arguments: None)
+""")
+
+
 def test_sent_sources_are_patched_and_said_to_be(run: Callable[[str], None]) -> None:
     run("""
         answer = change(patch("tax", "RATE = 5\\ndef tax(x): return x * RATE\\n"))

@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import commit, quiet
+from modctl.agent.engine.live import audited
 from modctl.agent.engine.live.adapters import staged_too
 from modctl.agent.engine.live.adapters.caches import StaleCaches
 from modctl.agent.engine.live.codesweep import LiveCodes, find_elsewhere, swap
@@ -336,6 +337,8 @@ class Transaction:
         report.stale += [(what, what.rpartition(".")[2], why) for what, why in merger.stale]
         report.executed = len(self.evaluation.executed)
         report.operations = len(self._batch or ())
+        if report.operations > 1 and audited.is_heard():
+            report.notes.append(audited.NOTE)
 
     # -- commit
 

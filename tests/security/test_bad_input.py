@@ -252,7 +252,8 @@ def test_a_deadline_that_has_passed_changes_nothing(shop: Shop) -> None:
     for timeout_s in (0.0, -1.0, 1e-9):
         request = injection("hurt", source=b"X = 1")
         call = shop.api.modules.InjectModule(request, timeout=timeout_s)
-        assert came_of(lambda call=call: call) == "DEADLINE_EXCEEDED"
+        # By gRPC on this side, or by the gateway, whichever is first.
+        assert came_of(lambda call=call: call) in {"DEADLINE_EXCEEDED", "DEADLINE"}
     shop.is_as_before()
 
 

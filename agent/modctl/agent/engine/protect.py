@@ -119,8 +119,8 @@ class Protector:
         )  # a PEP 420 top is shared by distributions that have nothing to do with each other
         if not shared:
             within = f"{top}."
-            for key, candidate in self._table.items():
-                if (key == top or key.startswith(within)) and _is_extension(key, candidate):
+            for key in [key for key in self._table if key.startswith(top)]:
+                if (key == top or key.startswith(within)) and _is_extension(key, self._table[key]):
                     return key
         if facts is None or not facts.file:
             return ""

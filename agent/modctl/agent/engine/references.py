@@ -49,6 +49,8 @@ _COUNT_IN_LIST: Final = _counts([object()])[0]
 
 def _own_parts(candidate: object) -> list[object]:
     """What belongs to a module or a class and refers to it, or to what is defined in it."""
+    if type(candidate) is types.FunctionType:
+        return []
     if (namespace := module_dict(candidate)) is not None:
         return [namespace]
     if not is_kind(candidate, type):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from operator import itemgetter
-from typing import Any, Final
+from typing import Any
 
 from modctl.agent.engine.safe import MISSING
 
 #: One pass over a table that other threads change is repeated at most so often.
 _ATTEMPTS = 20
-_key_of: Final = itemgetter(0)
 
 
 def modules() -> dict[Any, Any]:
@@ -38,10 +36,10 @@ def entries() -> list[tuple[Any, Any]]:
 
 def named() -> dict[str, Any]:
     """The entries whose keys are text, at one moment."""
-    found = entries()
-    if set(map(type, map(_key_of, found))) == {str}:  # as ever: then it is one call into C
-        return dict(found)
-    return {key: value for key, value in found if type(key) is str}
+    found = dict.copy(modules())
+    if set(map(type, found)) == {str}:  # as ever
+        return found
+    return {key: value for key, value in found.items() if type(key) is str}
 
 
 def get(name: str) -> Any:

@@ -65,6 +65,7 @@ def figures() -> Iterator[Figure]:
             Program("host.py", *tree, "--inside", "grpc", "--address", f"unix:{place}/bare.sock") as bare,
         ):
             address, floor = ours.said()["addresses"][0], bare.said()["addresses"][0]
+            time.sleep(2)  # in its first second the agent looks at the files of what was loaded before it
             timed(address), timed(floor)
             mine, theirs, ratio = in_turn(lambda: timed(address), lambda: timed(floor), 15)
             yield Figure(

@@ -123,7 +123,7 @@ class Host:
         ended = self.process.wait(within_s)
         assert ended == code, f"ended with {ended}: {self.output}"
         if quiet:
-            assert self.output == ""
+            assert self.output == "", self.output
         return self.reports()
 
     def gateway_pids(self) -> list[int]:

@@ -1,11 +1,14 @@
 """The agent's voice: the logger `modctl.agent`, fetched when there is something to say.
 
-logging is not imported before that: a service without it saves 2 MiB. Where the host has configured no handler nothing
-is written at all, because a library that prints to a daemon's stderr may hurt it.
+logging is not imported for it: where the host has not loaded it there is no handler that could hear, a service without
+it saves 2 MiB, and loading it while another thread forks makes Python print that a lock was not acquired (its hook for
+after the fork is then registered after those for before have run). Where the host has configured no handler nothing is
+written at all, because a library that prints to a daemon's stderr may hurt it.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
     """One record under `modctl.agent`; with an error also its traceback. Never raises."""
     try:
         if not _loggers:
-            import logging
-
+            logging = sys.modules.get("logging")
+            if logging is None:
+                return
             logger = logging.getLogger("modctl.agent")
             # Keeps logging's handler of last resort, which prints, from being asked.
             logger.addHandler(logging.NullHandler())

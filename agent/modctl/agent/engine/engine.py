@@ -14,6 +14,7 @@ from modctl.agent.engine.memory import Memory
 from modctl.agent.engine.patterns import matcher
 from modctl.agent.engine.safe import clean
 from modctl.agent.errors import RequestError
+from modctl.agent.log import WARNING, log
 from modctl.agent.primitives import allocate_lock, get_ident
 
 if TYPE_CHECKING:
@@ -372,10 +373,8 @@ def _audit_before(request_id: str, identity: str, names: list[str]) -> None:
 def _audit_after(outcome: str, request_id: str, identity: str, names: list[str]) -> None:
     try:
         sys.audit("modctl.change", outcome, request_id, identity, names)
-    except Exception:
-        import logging
-
-        logging.getLogger("modctl.agent").warning("an audit hook failed after a change", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - the change is made
+        log(WARNING, "an audit hook failed after a change", error=error)
 
 
 def _encode(body: dict[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from modctl.agent.engine.outcomes import Refusal, refused
 from modctl.agent.engine.raised import python_error
 from modctl.agent.engine.safe import module_dict
 from modctl.agent.engine.threads import Worker
+from modctl.agent.log import WARNING, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ class Ending:
         if error is None:
             return
         if self._unstoppable:
-            _logger().warning("%s of %s failed", what, name or "the program", exc_info=error)
+            log(WARNING, "%s of %s failed", what, name or "the program", error=error)
             return
         raise _Raised(name, what, error)
 
@@ -247,9 +248,3 @@ def _ttl_of_patch(revision: Revision, request: ChangeRequest) -> float:
     if revision.patch is None:
         return 0.0
     return min((ttl_s for each in request.operations if (ttl_s := getattr(each, "ttl_s", 0.0))), default=0.0)
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("modctl.agent")

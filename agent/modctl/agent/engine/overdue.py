@@ -9,6 +9,7 @@ from modctl.agent.engine.operations import ChangeRequest, Undo
 from modctl.agent.engine.outcomes import refused
 from modctl.agent.engine.plan import ACTION_RESTORE
 from modctl.agent.engine.undo import UndoPlan, plan_inverse
+from modctl.agent.log import WARNING, log
 
 if TYPE_CHECKING:
     from modctl.agent.engine.changes import Changes
@@ -41,7 +42,7 @@ def expire(changes: Changes) -> None:
             memory.expiries.postpone(expiry, min(RETRY_S * 2**expiry.tries, MAX_RETRY_S))
         else:
             hints = "; ".join(refusal["hint"] for refusal in refusals) or result.get("message", "")
-            _logger().warning("revision %d %s, but stays: %s", revision.number, why, hints)
+            log(WARNING, "revision %d %s, but stays: %s", revision.number, why, hints)
 
 
 def _expired(changes: Changes, expiry: Expiry, reason: str) -> dict[str, Any]:
@@ -60,9 +61,3 @@ def _expired(changes: Changes, expiry: Expiry, reason: str) -> dict[str, Any]:
     modules = [{"name": name, "action": ACTION_RESTORE} for name in expiry.names]
     ending = Ending(changes, request, modules, takes_back=True, unstoppable=True)
     return ending.make(lambda: changes.take_back(plan, identity, reason, "", whole=whole, timeout_s=0.0))
-
-
-def _logger() -> Any:
-    import logging
-
-    return logging.getLogger("modctl.agent")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter
 from modctl.agent.engine.live.values import class_dict, mro
+from modctl.agent.log import WARNING, log
 from modctl.source.statements import EXPRESSION
 
 if TYPE_CHECKING:
@@ -95,16 +96,15 @@ def _not_loaded() -> Iterator[Adapter]:
 
 def _installed() -> Iterator[Adapter]:
     """Adapters of other packages. One that cannot be loaded is reported, and the others go on."""
-    import logging
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=GROUP):
         try:
             adapter: Any = entry.load()
-        except Exception:
-            logging.getLogger("modctl.agent").warning("the adapter %s cannot be loaded", entry.value, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - foreign code
+            log(WARNING, "the adapter %s cannot be loaded", entry.value, error=error)
             continue
         if isinstance(adapter, Adapter):
             yield adapter
         else:
-            logging.getLogger("modctl.agent").warning("%s is no modctl adapter", entry.value)
+            log(WARNING, "%s is no modctl adapter", entry.value)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from modctl.gateway.presence import ConnectedProcess
 
-#: Reasons for which a process may not say where sources are; then it loads them itself, or says why it does not.
 #: How long a prepared change is held where nothing is said, and at most, in seconds.
 DEFAULT_LEASE_S: Final = 30.0
 MAX_LEASE_S: Final = 300.0
+#: Reasons for which a process may not say where sources are; then it loads them itself, or says why it does not.
 _UNRESOLVED: Final = frozenset({"UNKNOWN_OP", "MODULE_NOT_FOUND"})
 
 

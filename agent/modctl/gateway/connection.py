@@ -202,7 +202,8 @@ class AgentConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise CallFailure("UNAVAILABLE", "PROCESS_LEFT", "the process left before it was asked; nothing was done")
         if deadline_s is not None and deadline_s <= asyncio.get_running_loop().time():
-            raise CallFailure("DEADLINE_EXCEEDED", "DEADLINE", "the time was over before the process was asked")
+            message = "the time was over before the process was asked; nothing was done. Allow more with --timeout"
+            raise CallFailure("DEADLINE_EXCEEDED", "DEADLINE", message)
         if len(body) > frames.MAX_BODY_BYTES:
             raise CallFailure(
                 "RESOURCE_EXHAUSTED",

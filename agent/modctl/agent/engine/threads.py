@@ -77,12 +77,13 @@ class Worker:
             if os.getpid() != self._pid:
                 # The staged code forked and its child came back here: it is a copy of the service with this one thread.
                 os._exit(0)
-            self._call = _nothing  # it may lead back here, and what it has made would wait for the garbage collector
             self._finish()
 
     def _finish(self) -> None:
         while True:  # a stop that comes too late must not keep the waiting thread from hearing of the end
             try:
+                # It may lead back here, and what it has made would wait for the garbage collector.
+                self._call = _nothing
                 if not self._finished:
                     _forget_dummy_thread()
                     self._finished = True

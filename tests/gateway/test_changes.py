@@ -16,7 +16,7 @@ import pytest
 from modctl.gateway.sources import Sources
 from modctl.v1 import change_pb2, module_pb2, module_service_pb2
 
-from gateway.fake_agent import FakeAgent, error, last, silent
+from gateway.fake_agent import FakeAgent, applied, error, last, silent
 from gateway.test_archives import zipped
 from gateway.world import EVERYBODY, Stubs, detail_of, injection, package, tree
 
@@ -49,6 +49,7 @@ def test_source_is_sent_as_text_and_code(agent: Any, api: Stubs) -> None:
     [sent] = one.seen
     operation = sent.pop("operations")[0]["inject"]
     [module] = operation.pop("modules")
+    assert sent.pop("contents").startswith("sha256:")
     assert sent == {
         "op": "change", "request_id": "r-1", "identity": f"uid:{os.getuid()}", "reason": "INC-1", "dry_run": True,
         "timeout_s": 5.0, "expect_revision": 0, "override_protected": ["billing"],
@@ -69,6 +70,63 @@ def test_what_was_not_said_is_not_sent(agent: Any, api: Stubs) -> None:
     list(api.modules.InjectModule(injection(source=b"X = 1\n")))
     assert "expect_revision" not in one.seen[0]
     assert len(one.seen[0]["request_id"]) == 32, "an id is made where the caller has none"
+
+
+def test_the_same_request_has_the_same_contents_and_no_other_has(agent: Any, api: Stubs) -> None:
+    one = agent(handlers={"prepare": applied})
+
+    def contents(call: Any, request: Any) -> str:
+        list(call(request))
+        found: str = one.seen[-1]["contents"]
+        return found
+
+    def evicting(*names: str, **options: Any) -> module_service_pb2.EvictModulesRequest:
+        operations = [change_pb2.EvictOperation(name=name) for name in names]
+        return module_service_pb2.EvictModulesRequest(operations=operations, options=Options(request_id="r", **options))
+
+    def stub(attributes: dict[str, str]) -> module_service_pb2.InjectModuleRequest:
+        request = injection("stub")
+        request.operation.attributes.json.update(attributes)
+        request.options.request_id = "r"
+        return request
+
+    modules = api.modules
+    first = contents(modules.EvictModules, evicting("a", "b"))
+    assert contents(modules.EvictModules, evicting("a", "b")) == first
+    as_change_set = module_service_pb2.ApplyChangesRequest(options=Options(request_id="r"))
+    as_change_set.operations.extend(change_pb2.Operation(evict=each) for each in evicting("a", "b").operations)
+    assert contents(modules.ApplyChanges, as_change_set) == first, "each verb is a change set"
+    prepared = module_service_pb2.PrepareChangesRequest(
+        operations=as_change_set.operations, options=as_change_set.options, lease_s=7
+    )
+    assert contents(modules.PrepareChanges, prepared) == first, "a half is of the whole, however long it is held"
+    evict, undo, inject = modules.EvictModules, modules.Undo, modules.InjectModule
+    others = [
+        contents(evict, evicting("b", "a")),
+        contents(evict, evicting("a")),
+        contents(evict, evicting("a", "b", dry_run=True)),
+        contents(evict, evicting("a", "b", reason="INC-1")),
+        contents(evict, evicting("a", "b", override_protected=["a"])),
+        contents(undo, module_service_pb2.UndoRequest(options=Options(request_id="r"))),
+        contents(undo, module_service_pb2.UndoRequest(revision=1, options=Options(request_id="r"))),
+        contents(inject, stub({"a": "1", "b": "2"})),
+        contents(inject, stub({"a": "1", "b": "3"})),
+    ]
+    assert len({first, *others}) == 1 + len(others)
+    assert contents(inject, stub({"b": "2", "a": "1"})) == others[-2], "a map has no order"
+
+
+def test_what_the_gateway_finds_is_no_part_of_the_contents(agent: Any, api: Stubs, tmp_path: Path) -> None:
+    file = tmp_path / "shop.py"
+    one = agent(handlers={"resolve": resolving({"shop": file})})
+    request = reimport(change_pb2.ReimportOperation(name="shop"))
+    request.options.request_id = "r"
+    for source in ("X = 1\n", "X = 22\n"):
+        file.write_text(source)
+        list(api.modules.ReimportModules(request))
+    first, second = changes(one)
+    assert first["operations"] != second["operations"]
+    assert first["contents"] == second["contents"]
 
 
 def test_the_file_name_that_is_given_is_the_code_s(agent: Any, api: Stubs) -> None:

@@ -302,9 +302,12 @@ def test_a_request_that_comes_twice_is_done_once(shop: Shop) -> None:
     assert first.result.revision == again.result.revision
     other = injection("twice", source=b"X = 2", replace=True)
     other.options.request_id = "a-request-that-comes-twice"
-    [third] = shop.api.modules.InjectModule(other, timeout=30)
-    assert third.result == first.result  # whatever it says by then: it is the answer of the one that was done
-    assert shop.state()[2] == [first.result.revision]
+    before = shop.state()
+    assert came_of(lambda: shop.api.modules.InjectModule(other, timeout=30)) == "REQUEST_ID_REUSED"
+    assert shop.state() == before
+    assert before[2] == [first.result.revision]
+    [fourth] = shop.api.modules.InjectModule(request, timeout=30)
+    assert fourth.result == first.result  # what was refused has not taken the place of what was done
     taken_back(shop, 1)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import resource
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from modctl.client import TLS, ChangeOptions, Fleet
 from modctl.v1 import change_pb2, module_service_pb2
 from support import gateways
 from support.cli import document, modctl
@@ -60,6 +62,42 @@ def test_protection_is_overridden_by_an_admin_by_name_and_for_one_request(
     overrides = [(one["who"], one["overrides"]) for one in told if one["event"] == "attempt" and one["overrides"]]
     assert ("uri:modctl://admin/a", ["billing.tax"]) in overrides
     assert ("uri:modctl://operator/o", ["importlib"]) in overrides
+
+
+def test_a_request_id_is_nobody_else_s_and_no_other_request_s(
+    start: Callable[..., Service], tls: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    start(served(tls, port))
+
+    def fleet(who: str) -> Fleet:
+        files = {"ca": tls / "ca.pem", "cert": tls / f"{who}.pem", "key": tls / f"{who}.key"}
+        return Fleet.connect(f"localhost:{port}", tls=TLS(**{what: str(file) for what, file in files.items()}))
+
+    with fleet("o") as operator, fleet("a") as admin:
+        options = ChangeOptions(request_id="one", reason="mine")
+        [first] = operator.reimport("billing.tax", options=options).rows
+        [again] = operator.reimport("billing.tax", options=options).rows
+        assert (first.outcome, again.value) == ("APPLIED", first.value)
+        asked = [
+            operator.reimport("billing", options=options),
+            operator.reimport("billing.tax", options=replace(options, dry_run=True)),
+            operator.undo(options=options),
+            admin.reimport("billing.tax", options=options),
+        ]
+        for rows in asked:
+            [row] = rows.rows
+            assert row.outcome == "REFUSED"
+            assert row.error is not None
+            assert row.error.reason == "REQUEST_ID_REUSED"
+            assert "nothing was done" in row.why
+            assert row.value is None, "nobody hears another's answer"
+        [history] = admin.history().rows
+        assert history.value is not None
+        assert [revision.number for revision in history.value] == [1]
+        told = document("history", "--audit", *flags(tls, "a", port), state_dir=state_dir)["results"][0]["records"]
+        ends = [one["results"][0]["outcome"] for one in told if one["event"] == "outcome"]
+        assert sorted(ends) == ["APPLIED", "APPLIED", "REFUSED", "REFUSED", "REFUSED", "REFUSED"], ends
 
 
 def test_all_that_is_protected_is_told_in_one_answer(start: Callable[..., Service], state_dir: Path) -> None:

@@ -88,7 +88,7 @@ class ChangeService:
         """Takes a revision back."""
         validation.options(request.options)
         request_id = request.options.request_id or uuid.uuid4().hex
-        body = undo_body(request.revision, request.options, request_id, call.identity)
+        body = undo_body(request, request_id, call.identity)
 
         async def each(process: ConnectedProcess) -> None:
             await self._send(call, process, body)

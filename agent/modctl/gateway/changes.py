@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import stat
@@ -17,9 +18,11 @@ from modctl.local.archives import ArchiveError, unpacked
 from modctl.v1 import change_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from google.protobuf.message import Message
     from modctl.gateway.policy.model import Limits
+    from modctl.v1 import module_service_pb2
 
 _SYNTAX_RULE: Final = "source must be Python of the version that compiles it"
 _SYNTAX_HINT: Final = "correct the line that the error names and send it again"
@@ -56,7 +59,7 @@ class Change:
         self._faults: list[Fault] = []
         self._modules = 0
         self.request_id = options.request_id or uuid.uuid4().hex
-        self._head = _head(options, self.request_id, identity)
+        self._head = _head(options, self.request_id, identity, operations)
         if lease_s:
             self._head |= {"op": "prepare", "lease_s": lease_s}
         self._operations = [self._operation(one) for one in operations]
@@ -235,9 +238,10 @@ class Change:
             raise ContentRefusedError(self._faults)
 
 
-def undo_body(revision: int, options: change_pb2.ChangeOptions, request_id: str, identity: str) -> bytes:
+def undo_body(request: module_service_pb2.UndoRequest, request_id: str, identity: str) -> bytes:
     """The body of a request to take a revision back."""
-    return encoded({**_head(options, request_id, identity), "operations": [{"undo": {"revision": revision}}]})
+    operations = [{"undo": {"revision": request.revision}}]
+    return encoded({**_head(request.options, request_id, identity, [request]), "operations": operations})
 
 
 def made_up(name: str) -> str:
@@ -250,10 +254,26 @@ def encoded(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _head(options: change_pb2.ChangeOptions, request_id: str, identity: str) -> dict[str, Any]:
+def contents_of(options: change_pb2.ChangeOptions, operations: Iterable[Message]) -> str:
+    """A digest of what a caller sent, by which a process knows the same request when it comes again.
+
+    Of the request alone: what the gateway finds out and adds differs from one time to the next.
+    """
+    found = hashlib.sha256()
+    for part in (options, *operations):
+        data = part.SerializeToString(deterministic=True)
+        found.update(f"{part.DESCRIPTOR.full_name} {len(data)}\n".encode())
+        found.update(data)
+    return f"sha256:{found.hexdigest()}"
+
+
+def _head(
+    options: change_pb2.ChangeOptions, request_id: str, identity: str, operations: Iterable[Message]
+) -> dict[str, Any]:
     head: dict[str, Any] = {
         "op": "change",
         "request_id": request_id,
+        "contents": contents_of(options, operations),
         "identity": identity,
         "reason": options.reason,
         "dry_run": options.dry_run,

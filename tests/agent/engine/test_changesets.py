@@ -191,6 +191,72 @@ def test_a_request_that_comes_again_is_answered_again_and_done_once(world: World
     )
 
 
+def test_a_request_id_is_that_of_one_request_of_one_caller(world: World) -> None:
+    world.run(
+        """
+        from modctl.agent.errors import RequestError
+        def reused(*operations, **options):
+            before = engine.revision, sorted(sys.modules), answer("list_revisions")
+            try:
+                change(*operations, **options)
+            except RequestError as error:
+                assert (error.code, error.reason) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED"), error
+                assert "nothing was done" in str(error) and "own" in str(error)
+                assert before == (engine.revision, sorted(sys.modules), answer("list_revisions"))
+                return True
+            return False
+        one, other = inject("once", "X = 1"), inject("never", "X = 2")
+        mine = dict(request_id="r1", identity="uid:1")
+        first = change(one, contents="sha256:1", **mine)
+        assert first["outcome"] == "OUTCOME_APPLIED"
+        assert reused(other, contents="sha256:2", **mine)
+        assert reused(one, contents="sha256:3", dry_run=True, **mine)
+        assert reused(one, contents="sha256:1", request_id="r1", identity="uid:2"), "nobody hears another's answer"
+        assert reused(one, request_id="r1", identity="uid:2")
+        assert change(one, contents="sha256:1", **mine) == first, "what was refused took nobody's place"
+        # A gateway of before does not say what was sent.
+        assert change(one, **mine) == first
+        old = change(inject("old", ""), request_id="r2", identity="uid:1")
+        assert change(inject("old", ""), request_id="r2", identity="uid:1", contents="sha256:4") == old
+        # Refused and failed are answers, too; a dry run is none.
+        refused(inject("once", ""), request_id="r3", identity="uid:1", contents="sha256:5")
+        assert reused(inject("fresh", ""), request_id="r3", identity="uid:1", contents="sha256:6")
+        change(inject("fresh", ""), request_id="r4", identity="uid:1", contents="sha256:7", dry_run=True)
+        applied(inject("fresh", ""), request_id="r4", identity="uid:1", contents="sha256:8")
+        assert reused(undo(), request_id="r4", identity="uid:1", contents="sha256:9")
+        # Without an id of its own a request is never another's.
+        for number in range(2):
+            applied(inject(f"nameless{number}", ""), request_id="", identity=f"uid:{number}", contents=f"{number}")
+        try:
+            change(one, request_id="r5", contents=5)
+        except RequestError as error:
+            assert error.reason == "BAD_REQUEST"
+        """,
+        FILES,
+    )
+
+
+def test_of_two_that_come_at_once_under_one_id_one_is_done(world: World) -> None:
+    world.run(
+        """
+        from modctl.agent.errors import RequestError
+        came = []
+        def ask(number):
+            try:
+                came.append(change(inject(f"one{number}", ""), request_id="r", identity="uid:1",
+                                   contents=f"sha256:{number}")["outcome"])
+            except RequestError as error:
+                came.append(error.reason)
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert sorted(came) == ["OUTCOME_APPLIED"] + 7 * ["REQUEST_ID_REUSED"], came
+        assert engine.revision == 1 and len([name for name in sys.modules if name[:3] == "one"]) == 1
+        """,
+        FILES,
+    )
+
+
 def test_expectations_and_a_frozen_process_refuse(world: World) -> None:
     world.run(
         """

@@ -54,6 +54,46 @@ def test_what_is_prepared_changes_nothing_until_its_commit(world: World) -> None
     )
 
 
+def test_what_is_prepared_under_an_id_is_neither_renewed_nor_done_with_other_contents(world: World) -> None:
+    _run(
+        world,
+        """
+        from modctl.agent.errors import RequestError
+        def reused(ask):
+            before = engine.revision, sys.modules["app"].VALUE
+            try:
+                ask()
+            except RequestError as error:
+                assert (error.code, error.reason) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED"), error
+                assert before == (engine.revision, sys.modules["app"].VALUE)
+                return True
+            return False
+        two, three = sent("VALUE = 2"), sent("VALUE = 3")
+        def as_change(operation, contents, identity="uid:1"):
+            return change(operation, request_id="r1", identity=identity, contents=contents)
+        prepare(two, contents="sha256:2")
+        assert reused(lambda: prepare(three, contents="sha256:3"))
+        assert reused(lambda: as_change(three, "sha256:3"))
+        assert reused(lambda: prepare(two, contents="sha256:2", identity="uid:2")), "nobody drops another's"
+        assert reused(lambda: as_change(two, "sha256:2", identity="uid:2"))
+        assert prepare(two, contents="sha256:2")["outcome"] == "OUTCOME_PREPARED", "the same again renews it"
+        first = commit()
+        assert first["outcome"] == "OUTCOME_APPLIED" and sys.modules["app"].VALUE == 2
+        assert commit() == prepare(two, contents="sha256:2") == as_change(two, "sha256:2") == first
+        assert reused(lambda: prepare(three, contents="sha256:3"))
+        assert reused(lambda: as_change(three, "sha256:3"))
+        assert reused(lambda: commit(identity="uid:2")), "nobody hears another's answer"
+        # What was dropped, or whose lease is over, has left nothing behind.
+        prepare(three, request_id="r2", contents="sha256:3")
+        assert abandon("r2")
+        assert prepare(two, request_id="r2", contents="sha256:2", lease_s=0.05)["outcome"] == "OUTCOME_PREPARED"
+        time.sleep(0.1)
+        assert change(three, request_id="r2", identity="uid:1", contents="sha256:3")["outcome"] == "OUTCOME_APPLIED"
+        """,
+        ONE,
+    )
+
+
 def test_what_is_abandoned_or_over_is_not_prepared(world: World) -> None:
     _run(
         world,

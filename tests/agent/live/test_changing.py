@@ -213,6 +213,24 @@ def test_new_modules_come_with_the_change_and_go_with_its_undo(run: Callable[[st
     """)
 
 
+def test_a_reload_that_comes_again_is_answered_the_same_whatever_its_plans_say(run: Callable[[str], None]) -> None:
+    run("""
+        from modctl.agent.errors import RequestError
+        def reload(contents, **more): return change(patch("tax"), request_id="again", contents=contents, **more)
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        first = reload("sha256:1")
+        assert first["outcome"] == "OUTCOME_APPLIED" and held(1) == 20, first
+        write("tax.py", "RATE = 21\\ndef tax(x): return x * RATE + 2\\n")  # other plans for the same request
+        assert reload("sha256:1") == first and held(1) == 20
+        for more in ({}, {"identity": "you"}):
+            try: reload("sha256:1" if more else "sha256:2", **more)
+            except Exception as error: assert getattr(error, "reason", "") == "REQUEST_ID_REUSED", error
+            else: raise AssertionError("it was answered")
+        assert held(1) == 20 and engine.revision == 1
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 23
+    """)
+
+
 def test_a_prepared_reload_changes_nothing_before_its_commit(run: Callable[[str], None]) -> None:
     run("""
         request = {"op": "prepare", "request_id": "p", "identity": "me", "reason": "", "dry_run": False, "timeout_s": 5, "lease_s": 30,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import shielding
 from modctl.agent.engine import courtesy, table
+from modctl.agent.engine.journal import Asked
 from modctl.agent.engine.memory import Memory
 from modctl.agent.engine.patterns import matcher
 from modctl.agent.engine.safe import clean
@@ -156,23 +157,24 @@ class Engine:
         parsed = operations.parse(request)
         lease_s = lease_of(request) if op == "prepare" else 0.0
         with self._one_at_a_time(parsed.timeout_s):
-            if (kept := self._memory.answers.get(parsed.request_id)) is not None:
+            memory, asked = self._memory, Asked(parsed.identity, parsed.contents)
+            if (kept := memory.answers.get(parsed.request_id, asked)) is not None:
                 return kept
+            memory.holding.expire()
+            if (held := memory.holding.asked(parsed.request_id)) is not None:
+                asked.must_be(held, parsed.request_id)
             if self._changes is None:
-                self._changes = Changes(self._memory)
+                self._changes = Changes(memory)
             names = [str(getattr(operation, "name", "")) for operation in parsed.operations]
             _audit_before(parsed.request_id, parsed.identity, names)
             if op == "prepare":
-                holding = self._memory.holding
-                holding.expire()
                 result = self._changes.prepare(
-                    parsed,
-                    lambda prepared: holding.hold(parsed.request_id, prepared, parsed.identity, names, lease_s),
+                    parsed, lambda prepared: memory.holding.hold(parsed.request_id, prepared, asked, names, lease_s)
                 )
             else:
                 result = self._changes.run(parsed)
             keep = not parsed.dry_run and op != "prepare"
-            return self._answered(result, parsed.request_id, parsed.identity, names, began_ns, keep=keep)
+            return self._answered(result, parsed.request_id, asked, names, began_ns, keep=keep)
 
     def _end_held(self, request: dict[str, Any], began_ns: int, *, commits: bool) -> bytes:
         """Commits or drops what was prepared."""
@@ -183,35 +185,37 @@ class Engine:
         with self._one_at_a_time(0.0):
             if not commits:
                 return _encode({"dropped": memory.holding.drop(request_id, identity)})
-            if (kept := memory.answers.get(request_id)) is not None:
+            asked = Asked(identity, "")
+            if (kept := memory.answers.get(request_id, asked)) is not None:
                 return kept
             names = memory.holding.names_of(request_id)
             if memory.frozen:
                 hint = f"the process is frozen ({memory.frozen_reason or 'no reason given'}); thaw it first"
                 result = refused([Refusal("", "", "FROZEN", "frozen", hint)])
-                return self._answered(result, request_id, identity, names, began_ns, keep=False)
+                return self._answered(result, request_id, asked, names, began_ns, keep=False)
             _audit_before(request_id, identity, names)
+            asked = memory.holding.asked(request_id) or asked
             prepared = memory.holding.take(request_id, identity)
             if prepared is None:
                 hint = "nothing is prepared under this id, or its lease is over; prepare it again"
                 result = refused([Refusal("", "", "NOT_PREPARED", "lease", hint)])
-                return self._answered(result, request_id, identity, names, began_ns, keep=False)
+                return self._answered(result, request_id, Asked(identity, ""), names, began_ns, keep=False)
             memory.holding.committing = True
             try:
                 result = prepared.finish()
             finally:
                 memory.holding.committing = False
-            return self._answered(result, request_id, identity, names, began_ns, keep=True)
+            return self._answered(result, request_id, asked, names, began_ns, keep=True)
 
     def _answered(
-        self, result: dict[str, Any], request_id: str, identity: str, names: list[str], began_ns: int, *, keep: bool
+        self, result: dict[str, Any], request_id: str, asked: Asked, names: list[str], began_ns: int, *, keep: bool
     ) -> bytes:
         result["request_id"] = request_id
         result["duration_ms"] = round((time.perf_counter_ns() - began_ns) / 1e6, 3)
         body = _encode(result)
         if keep:
-            self._memory.answers.keep(request_id, body)
-        _audit_after(result["outcome"], request_id, identity, names)
+            self._memory.answers.keep(request_id, asked, body)
+        _audit_after(result["outcome"], request_id, asked.identity, names)
         return body
 
     @contextmanager

@@ -15,6 +15,8 @@ from modctl.agent.primitives import poll
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modctl.agent.engine.journal import Asked
+
 DEFAULT_LEASE_S: Final = 30.0
 MAX_LEASE_S: Final = 300.0
 #: How long a process keeps still after its commit, in milliseconds.
@@ -39,7 +41,7 @@ class Prepared(NamedTuple):
 
 class _Held(NamedTuple):
     prepared: Prepared
-    identity: str
+    asked: Asked
     names: list[str]
     due_s: float
 
@@ -63,7 +65,7 @@ class Holding:
             poll().poll(SETTLE_MS)
         return now_unix_s
 
-    def hold(self, request_id: str, prepared: Prepared, identity: str, names: list[str], lease_s: float) -> None:
+    def hold(self, request_id: str, prepared: Prepared, asked: Asked, names: list[str], lease_s: float) -> None:
         """Takes it in; what was prepared under the same id before is dropped.
 
         Raises:
@@ -74,7 +76,7 @@ class Holding:
             prepared.drop()
             message = f"{MAX_HELD} changes are prepared and wait for their commit already; try again later"
             raise RequestError("RESOURCE_EXHAUSTED", "BUSY", message)
-        self._held[request_id] = _Held(prepared, identity, names, time.monotonic() + lease_s)
+        self._held[request_id] = _Held(prepared, asked, names, time.monotonic() + lease_s)
 
     def take(self, request_id: str, identity: str) -> Prepared | None:
         """Hands out what is prepared under an id, to be finished now; None where there is nothing, its time is over,
@@ -82,7 +84,7 @@ class Holding:
         """
         self.expire()
         held = self._held.get(request_id)
-        if held is None or held.identity != identity:
+        if held is None or held.asked.identity != identity:
             return None
         del self._held[request_id]
         return held.prepared
@@ -90,7 +92,7 @@ class Holding:
     def drop(self, request_id: str, identity: str | None = None) -> bool:
         """Gives up what is prepared under an id, by that identity where one is given; whether there was something."""
         held = self._held.get(request_id)
-        if held is None or identity not in (None, held.identity):
+        if held is None or identity not in (None, held.asked.identity):
             return False
         del self._held[request_id]
         held.prepared.drop()
@@ -112,6 +114,11 @@ class Holding:
         """The names that a prepared change is about."""
         held = self._held.get(request_id)
         return [] if held is None else held.names
+
+    def asked(self, request_id: str) -> Asked | None:
+        """Who prepared what under an id; None where nothing is."""
+        held = self._held.get(request_id)
+        return None if held is None else held.asked
 
     def forget(self) -> None:
         """Lets go of everything without dropping it: in a forked child, whose parent holds it on."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from modctl.agent.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,19 +139,55 @@ class Journal:
         return self._kept[0].number if self._kept else 0
 
 
+class Asked(NamedTuple):
+    """What a request id stands for: it is one caller's, and one request's.
+
+    Attributes:
+        identity: who asks.
+        contents: the gateway's digest of what the caller sent; empty where it is not known, which is no difference.
+    """
+
+    identity: str
+    contents: str
+
+    def must_be(self, earlier: Asked, request_id: str) -> None:
+        """Holds it against what was asked under the same id before.
+
+        Raises:
+            RequestError: REQUEST_ID_REUSED: it is another request, or somebody else's.
+        """
+        if self.identity != earlier.identity:
+            what = "somebody else's request"
+        elif self.contents and earlier.contents and self.contents != earlier.contents:
+            what = "a request with other contents"
+        else:
+            return
+        message = f"the request id {request_id!r} is that of {what}; nothing was done. Send this with an id of its own"
+        raise RequestError("INVALID_ARGUMENT", "REQUEST_ID_REUSED", message)
+
+
 class Answers:
     """Answers by request id: a request that was done is answered again, not done again."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Asked, bytes]] = OrderedDict()
 
-    def get(self, request_id: str) -> bytes | None:
-        """The answer that was given."""
-        return self._kept.get(request_id) if request_id else None
+    def get(self, request_id: str, asked: Asked) -> bytes | None:
+        """The answer that was given to this request.
 
-    def keep(self, request_id: str, answer: bytes) -> None:
+        Raises:
+            RequestError: REQUEST_ID_REUSED: it was given to another.
+        """
+        found = self._kept.get(request_id) if request_id else None
+        if found is None:
+            return None
+        earlier, answer = found
+        asked.must_be(earlier, request_id)
+        return answer
+
+    def keep(self, request_id: str, asked: Asked, answer: bytes) -> None:
         """Keeps one; the oldest falls out."""
         if request_id:
-            self._kept[request_id] = answer
+            self._kept[request_id] = (asked, answer)
             while len(self._kept) > MAX_ANSWERS:
                 self._kept.popitem(last=False)

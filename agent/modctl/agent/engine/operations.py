@@ -107,6 +107,7 @@ class ChangeRequest(NamedTuple):
     override_protected: frozenset[str]
     operations: tuple[Operation, ...]
     raw: dict[str, Any]
+    contents: str = ""
 
 
 def parse(request: dict[str, Any]) -> ChangeRequest:
@@ -137,6 +138,7 @@ def parse(request: dict[str, Any]) -> ChangeRequest:
         override_protected=frozenset(name for name in _list(request, "override_protected") if type(name) is str),
         operations=operations,
         raw=request,
+        contents=_text(request, "contents"),
     )
 
 

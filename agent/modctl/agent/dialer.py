@@ -7,15 +7,14 @@ depends on what the socket says, not on what was done before: whoever finds a li
 from __future__ import annotations
 
 import _random
-import errno
-import fcntl
 import os
 import sys
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from modctl.agent import spawn
 from modctl.agent.log import INFO, WARNING, log
+from modctl.agent.turns import Turn
 from modctl.agent.wire import ForeignPeerError, Wire, dial
 from modctl.local import places
 from modctl.local.version import VERSION
@@ -28,11 +27,17 @@ SOON_S: Final = (0.02, 0.12)
 #: So many failures in a row are answered soon, the later ones ever more slowly.
 PATIENT_AFTER: Final = 3
 LONGEST_PAUSE_S: Final = 60.0
-#: How long spawn.lock is respected, and how long a gateway that was started may take until it listens.
+#: How long a silent spawn.lock is respected, and how long a gateway that runs may take until it listens.
 SPAWN_BOUND_S: Final = 4.0
+#: How long an interpreter that was started may take until it runs the gateway: on a machine that is starved, very long.
+SLOWEST_START_S: Final = 120.0
+#: Gateways of one user that start at a time: each computes for about 0.4 s, and hundreds at once starve a machine.
+STARTS_AT_A_TIME: Final = min(16, max(4, 2 * (os.cpu_count() or 1)))
+_START_RESPECTED_S: Final = 10.0
 #: A gateway that is lost sooner than this after its welcome counts as one that failed.
 STEADY_S: Final = 1.0
-_WATCH_S: Final = 0.015
+#: Who waits looks after so many seconds, and ever less often: at an eighth of what it has waited.
+_WATCH_S: Final = (0.015, 1.0)
 
 _random_source = _random.Random()
 
@@ -52,12 +57,16 @@ class Dialer:
         self._failures = 0
         self._told = False
         self._not_before_s = 0.0
-        self._lock_fd: int | None = None
-        self._lock_wanted_since_s: float | None = None
+        #: Of this instance, and of this user on this machine.
+        self._instance = Turn(SPAWN_BOUND_S)
+        self._machine = Turn(_START_RESPECTED_S)
+        self._wanted_since_s: float | None = None
         self._may_spawn = False
+        self._spawned: int | None = None
         self._spawned_until_s: float | None = None
         self._children: set[int] = set()
         self._welcomed_at_s: float | None = None
+        self._began_at_s = time()
 
     def hold_off(self, seconds: float) -> None:
         """Not before so many seconds from now."""
@@ -75,7 +84,7 @@ class Dialer:
         except (FileNotFoundError, ConnectionRefusedError):
             return self._get_a_gateway(directory, now_s)
         except BlockingIOError:
-            return _WATCH_S  # it listens, and has more waiting than it takes at once
+            return self._watch(now_s)  # it listens, and has more waiting than it takes at once
         except ForeignPeerError as error:
             return self.failed(str(error), definite=True)
         except OSError as error:
@@ -83,6 +92,8 @@ class Dialer:
 
     def welcomed(self) -> None:
         """The gateway serves."""
+        self._instance.leave_note(0)
+        self.abandon()
         self._welcomed_at_s = monotonic()
         if self._told:
             log(INFO, "the gateway serves again")
@@ -101,61 +112,77 @@ class Dialer:
         if steady:
             self._failures = 0
             return self._wait(_between(*SOON_S))
+        self._instance.leave_note(self._failures + 1)
         return self.failed(why)
 
     def abandon(self) -> None:
-        """Lets go of everything. In a forked child this leaves the parent's lock alone: it holds the same one."""
+        """Lets go of everything. In a forked child this leaves the parent's locks alone: it holds the same ones."""
         self._may_spawn = False
-        self._lock_wanted_since_s = None
-        if self._lock_fd is not None:
-            try:
-                os.close(self._lock_fd)
-            except OSError as error:
-                if error.errno != errno.EBADF:
-                    raise
-            self._lock_fd = None
+        self._wanted_since_s = self._spawned = self._spawned_until_s = None
+        self._instance.leave()
+        self._machine.leave()
 
     def _connected(self, wire: Wire) -> Wire:
-        self._spawned_until_s = None
-        self.abandon()
+        # The turns are kept until it has loaded all that it needs, and serves.
+        self._may_spawn = False
+        self._wanted_since_s = self._spawned = self._spawned_until_s = None
         return wire
 
     def _get_a_gateway(self, directory: str, now_s: float) -> float:
+        if self._wanted_since_s is None:
+            self._wanted_since_s = now_s
+        self._instance.renew()
+        self._machine.renew()
         if self._spawned_until_s is not None:
-            if now_s < self._spawned_until_s:
-                return _WATCH_S
-            self._spawned_until_s = None
-            self.abandon()
-            log_file = os.path.join(directory, places.GATEWAY_LOG)
-            return self.failed(f"the gateway that was started did not come up; {log_file} says why")
-        if not self._may_spawn:
-            if not self._lock(os.path.join(directory, places.SPAWN_LOCK), now_s):
-                return _WATCH_S
-            # Dial once more first: before the lock was ours another process may have started a gateway.
-            self._may_spawn = True
-            return 0.0
-        return self._spawn(directory, now_s)
+            return self._watch_over_the_spawned(directory, self._spawned_until_s, now_s)
+        if self._may_spawn:
+            return self._spawn(directory, now_s)
+        if not self._instance.held:
+            if not self._instance.take([os.path.join(directory, places.SPAWN_LOCK)], _between(0.0, SPAWN_BOUND_S / 2)):
+                return self._watch(now_s)
+            if pause_s := self._pause_after_others():
+                self._instance.leave()
+                return self._wait(pause_s)
+        if not self._machine.take(_starts(directory), _between(0.0, _START_RESPECTED_S)):
+            self.problem = "other gateways are being started on this machine, so many at a time; this one's turn comes"
+            return self._watch(now_s)
+        # Dial once more first: before the turn was ours another process may have started a gateway.
+        self._may_spawn = True
+        return 0.0
 
-    def _lock(self, file: str, now_s: float) -> bool:
-        """Takes spawn.lock; also true when it was held by others for too long, for it is economy and no more."""
-        if self._lock_wanted_since_s is None:
-            self._lock_wanted_since_s = now_s
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return now_s - self._lock_wanted_since_s >= SPAWN_BOUND_S
-        except BaseException:
-            os.close(handle)
-            raise
-        self._lock_fd = handle
-        return True
+    def _watch(self, now_s: float) -> float:
+        """How long to sleep before looking again, who has waited for long the longer."""
+        shortest_s, longest_s = _WATCH_S
+        waited_s = 0.0 if self._wanted_since_s is None else now_s - self._wanted_since_s
+        return min(longest_s, max(shortest_s, waited_s * _between(0.1, 0.15)))
+
+    def _pause_after_others(self) -> float:
+        """How long to leave it be, in seconds: processes of this instance have tried in vain, maybe often.
+
+        Not for who began after that: it may have been started because what was wrong has been mended.
+        """
+        failures, failed_at_s = self._instance.note()
+        if not failures or failed_at_s < self._began_at_s:
+            return 0.0
+        self._failures = max(self._failures, failures)
+        return max(0.0, self._pause() - max(0.0, time() - failed_at_s))
+
+    def _watch_over_the_spawned(self, directory: str, until_s: float, now_s: float) -> float:
+        if self._spawned in self._children and until_s - now_s > 0:
+            # The interpreter has not come as far as to leave us: it is the machine that is slow.
+            return self._watch(now_s)
+        if self._spawned is not None:
+            self._spawned, self._spawned_until_s = None, now_s + SPAWN_BOUND_S
+            return self._watch(now_s)
+        if now_s < until_s:
+            return self._watch(now_s)
+        self._instance.leave_note(self._failures + 1)
+        log_file = os.path.join(directory, places.GATEWAY_LOG)
+        return self.failed(f"the gateway that was started did not come up; {log_file} says why")
 
     def _spawn(self, directory: str, now_s: float) -> float:
         found = spawn.interpreters()
         if not found:
-            self.abandon()
             return self.failed(
                 "no Python interpreter was found to run the gateway; set MODCTL_PYTHON, or use gateway='thread'",
                 definite=True,
@@ -163,13 +190,14 @@ class Dialer:
         # The next one after each failure: the first may be one without grpc.
         interpreter = found[self._failures % len(found)]
         try:
-            self._children.add(spawn.spawn_gateway(interpreter, directory, self._settings.service))
+            self._spawned = spawn.spawn_gateway(interpreter, directory, self._settings.service)
         except OSError as error:
-            self.abandon()
             return self.failed(f"{interpreter} could not be started: {_describe(error)}", definite=True)
+        self._children.add(self._spawned)
         self._may_spawn = False
-        self._spawned_until_s = now_s + SPAWN_BOUND_S
-        return _WATCH_S
+        self._spawned_until_s = now_s + SLOWEST_START_S
+        self._wanted_since_s = now_s  # look often again: it is about to listen
+        return self._watch(now_s)
 
     def reap(self) -> None:
         """Waits, without waiting, for what was started."""
@@ -177,15 +205,20 @@ class Dialer:
 
     def failed(self, problem: str, *, definite: bool = False) -> float:
         """Something went wrong; seconds to wait before the next step."""
+        self.abandon()
         self._failures += 1
         self.problem, self.definite = problem, definite or self._failures >= PATIENT_AFTER
         if self.definite and not self._told:
             self._told = True
             log(WARNING, "no gateway: %s; the service goes on without one, and the agent goes on trying", problem)
+        return self._wait(self._pause())
+
+    def _pause(self) -> float:
+        """How long to wait after so many failures, in seconds."""
         if self._failures <= PATIENT_AFTER:
-            return self._wait(_between(*SOON_S))
-        pause_s = min(LONGEST_PAUSE_S, 0.25 * 2 ** (self._failures - PATIENT_AFTER))
-        return self._wait(pause_s * _between(0.75, 1.0))
+            return _between(*SOON_S)
+        pause_s: float = 0.25 * 2.0 ** min(self._failures - PATIENT_AFTER, 16)
+        return min(LONGEST_PAUSE_S, pause_s) * _between(0.5, 1.0)
 
     def _wait(self, seconds: float) -> float:
         self.hold_off(seconds)
@@ -208,6 +241,13 @@ def instance_dir(settings: Settings) -> str:
         environ["MODCTL_STATE_DIR"] = settings.state_dir
     base = places.make_base(environ)
     return places.make_private(os.path.join(base, places.instance_name(settings.service, sys.prefix, VERSION)))
+
+
+def _starts(directory: str) -> list[str]:
+    """The files of which a process holds one while its gateway starts, in an order of its own."""
+    first = int(_between(0, STARTS_AT_A_TIME))
+    numbers = [*range(first, STARTS_AT_A_TIME), *range(first)]
+    return [os.path.join(os.path.dirname(directory), places.STARTING.format(number)) for number in numbers]
 
 
 def _between(low: float, high: float) -> float:

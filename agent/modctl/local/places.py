@@ -2,6 +2,7 @@
 
     <base>/                     0700, owned by the user: one per user
         token                   0600: the bearer token of loopback TCP
+        starting-N.lock         flock: who holds one is starting a gateway of any instance
         <instance>/             0700: one per service instance
             agent.sock          agents dial it
             gateway.sock        clients dial it: gRPC
@@ -29,6 +30,7 @@ AGENT_SOCKET: Final = "agent.sock"
 GATEWAY_SOCKET: Final = "gateway.sock"
 GATEWAY_LOCK: Final = "gateway.lock"
 SPAWN_LOCK: Final = "spawn.lock"
+STARTING: Final = "starting-{0}.lock"
 GATEWAY_INFO: Final = "gateway.json"
 GATEWAY_LOG: Final = "gateway.log"
 TOKEN: Final = "token"  # noqa: S105 - a file's name, not a secret

@@ -26,6 +26,7 @@ from modctl.client import (
     UncertainError,
     UnreachableError,
     UsageError,
+    exits,
 )
 from modctl.v1 import change_pb2, error_pb2, module_service_pb2
 
@@ -205,6 +206,18 @@ async def test_the_deadline_ends_the_whole_command(
         result = await fleet.list()
     assert {row.target: row.outcome for row in result.rows} == {slow.address: "TIMED_OUT", shop.address: "OK"}
     assert [row.error.reason for row in result.failed if row.error is not None] == ["DEADLINE"]
+
+
+def test_a_deadline_that_leaves_no_time_to_ask_says_that_nothing_was_done(shop: FakeServer, serve: Serve) -> None:
+    slow = serve(process(1, "slow"))
+    slow.before["EvictModules"] = lambda _: asyncio.sleep(300)
+    with Fleet.connect(slow.address, shop.address, timeout_s=300, deadline_s=2, fanout=1) as fleet:
+        result = fleet.evict("a")
+    assert {row.target: row.outcome for row in result.rows} == {slow.address: "UNKNOWN", shop.address: "TIMED_OUT"}
+    never = result[shop.address]
+    assert "nothing was done" in never.why
+    assert not any(name == "EvictModules" for name, *_ in shop.asked)
+    assert exits.of_result(result) == exits.DEADLINE
 
 
 def test_a_deadline_is_kept_where_nobody_answers(serve: Serve) -> None:
@@ -484,6 +497,55 @@ def test_a_change_that_was_sent_and_never_answered_is_unknown(shop: FakeServer) 
     assert outcomes(result) == dict.fromkeys((FIRST, SECOND, THIRD), "UNKNOWN")
     with pytest.raises(UncertainError):
         result.raise_for_failures()
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("DEADLINE_EXCEEDED", "TIMED_OUT"), ("UNAVAILABLE", "UNREACHABLE")], ids=str
+)
+def test_a_process_that_was_not_asked_has_done_nothing(shop: FakeServer, code: str, outcome: str) -> None:
+    never = error_pb2.ErrorDetail(code=code, reason="BECAUSE", message="nothing was done", metadata={"asked": "no"})
+    shop.results[4128] = never
+    with Fleet.connect(shop.address) as fleet:
+        result = fleet.evict("a")
+    assert outcomes(result) == {FIRST: "APPLIED", SECOND: outcome, THIRD: "APPLIED"}
+    shop.results[4128] = error_pb2.ErrorDetail(code=code, reason="BECAUSE", message="who knows")
+    with Fleet.connect(shop.address) as fleet:
+        result = fleet.evict("a")
+    assert outcomes(result) == {FIRST: "APPLIED", SECOND: "UNKNOWN", THIRD: "APPLIED"}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ({"code": "DEADLINE_EXCEEDED", "reason": "DEADLINE", "metadata": {"asked": "no"}}, "UNKNOWN"),
+        ({"code": "RESOURCE_EXHAUSTED", "reason": "PROCESS_BUSY"}, "UNKNOWN"),
+        ({"code": "NOT_FOUND", "reason": "PROCESS_NOT_FOUND"}, "UNKNOWN"),
+        ({"code": "FAILED_PRECONDITION", "reason": "AUDIT_UNAVAILABLE"}, "UNKNOWN"),
+        ({"code": "INVALID_ARGUMENT", "reason": "BAD_REQUEST"}, "REFUSED"),
+        ({"code": "PERMISSION_DENIED", "reason": "DENIED"}, "DENIED"),
+    ],
+    ids=lambda value: value["reason"] if isinstance(value, dict) else value,
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["a process", "the call"])
+def test_what_is_said_when_a_lost_answer_is_asked_for_again_is_not_said_of_the_first_time(
+    shop: FakeServer, error: dict[str, Any], outcome: str, whole: bool
+) -> None:
+    lost = iter([True])
+
+    def lose(_: Any) -> None:
+        if next(lost, False):
+            raise Refuse(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        if whole:
+            raise Refuse(grpc.StatusCode[error["code"]], "a pity", reason=error["reason"])
+
+    shop.before["EvictModules"] = lose
+    shop.results[4128] = error_pb2.ErrorDetail(message="a pity", **error)
+    with Fleet.connect(shop.address) as fleet:
+        result = fleet.evict("a")
+    [row] = [row for row in result.rows if row.process == SECOND]
+    assert row.outcome == outcome
+    assert ("the answer was lost" in row.why) is (outcome == "UNKNOWN")
+    assert "a pity" in row.why
 
 
 def test_a_process_that_stays_silent_about_a_change_is_named(shop: FakeServer) -> None:

@@ -17,7 +17,7 @@ from modctl.gateway import doorkeeper
 from modctl.local import signing
 from modctl.v1 import agent_service_pb2, change_pb2, module_service_pb2
 
-from gateway.fake_agent import FakeAgent, applied, error, last
+from gateway.fake_agent import FakeAgent, applied, error, last, silent
 from gateway.world import EVERYBODY, Stubs, detail_of, injection, package, stubs, until
 
 if TYPE_CHECKING:
@@ -354,6 +354,38 @@ def test_a_process_that_leaves_in_mid_change_is_an_unknown_outcome(
     assert evict(api, "a")[0].error.reason == "PROCESS_LEFT"
     told = trail(instance_dir)[-1]
     assert (told["event"], told["outcome"]) == ("outcome", "UNKNOWN")
+
+
+@pytest.mark.parametrize(("leaves", "outcome"), [(False, "TIMED_OUT"), (True, "UNREACHABLE")])
+def test_a_process_that_was_not_asked_to_change_anything_has_not_an_unknown_outcome(
+    api: Stubs, agent: Agents, instance_dir: Path, leaves: bool, outcome: str
+) -> None:
+    def resolve(told: FakeAgent, request: dict[str, Any]) -> Any:
+        if leaves:
+            told.close()
+        return silent(told, request)
+
+    one = agent(handlers={"resolve": resolve})
+    request = module_service_pb2.ReimportModulesRequest(operations=[change_pb2.ReimportOperation(name="a")])
+    [answer] = api.modules.ReimportModules(request, timeout=1)
+    assert answer.error.reason == ("PROCESS_LEFT" if leaves else "DEADLINE")
+    assert answer.error.metadata["asked"] == "no"
+    assert "nothing was done" in answer.error.message
+    assert "change" not in one.ops()
+    told = trail(instance_dir)[-1]
+    assert (told["event"], told["outcome"]) == ("outcome", outcome)
+    [result] = told["results"]
+    assert "nothing was done" in result["why"]
+
+
+def test_a_change_that_the_process_did_not_answer_in_time_stays_unknown(
+    api: Stubs, agent: Agents, instance_dir: Path
+) -> None:
+    agent(handlers={"change": silent})
+    request = module_service_pb2.EvictModulesRequest(operations=[change_pb2.EvictOperation(name="a")])
+    [answer] = api.modules.EvictModules(request, timeout=1)
+    assert (answer.error.reason, dict(answer.error.metadata)) == ("DEADLINE", {})
+    assert trail(instance_dir)[-1]["outcome"] == "UNKNOWN"
 
 
 def test_a_caller_that_leaves_in_mid_change_is_an_unknown_outcome(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.gateway import validation
 from modctl.gateway.analysis.rounds import Analysis
 from modctl.gateway.changes import Change, encoded, undo_body
-from modctl.gateway.errors import CallFailure, ContentRefusedError, clean
+from modctl.gateway.errors import NOT_ASKED, CallFailure, ContentRefusedError, clean
 from modctl.gateway.messages import make, parse
 from modctl.gateway.rpc import Call, Method
 from modctl.gateway.sources import Sources
@@ -154,7 +154,7 @@ class ChangeService:
                     answers.append(b"".join([frame async for frame in frames]))
             except CallFailure as failure:
                 if failure.reason not in _UNRESOLVED:
-                    raise
+                    raise _not_asked(failure) from failure
                 answers.append(b"")
         return tuple(answers)
 
@@ -191,6 +191,17 @@ class Bodies:
         found = [_modules(answer) for answer in resolved]
         body: bytes = await self._in_thread(lambda: self._change.body(found))
         return body
+
+
+def _not_asked(failure: CallFailure) -> CallFailure:
+    """The failure of a process that was to say where sources are, before anything was to be done."""
+    message = failure.message
+    if failure.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE"):
+        message = (
+            f"the process did not say where its sources are ({failure.reason}), so it was not asked to change "
+            "anything: nothing was done"
+        )
+    return CallFailure(failure.code, failure.reason, message, {**failure.metadata, **NOT_ASKED})
 
 
 def _modules(answer: bytes) -> list[dict[str, Any]]:

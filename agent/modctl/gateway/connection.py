@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from modctl.gateway.errors import CallFailure
+from modctl.gateway.errors import NOT_ASKED, CallFailure
 from modctl.gateway.messages import parse
 from modctl.local import frames
 
@@ -200,10 +200,11 @@ class AgentConnection(asyncio.Protocol):
             CallFailure: it cannot be sent.
         """
         if self._transport is None or self._transport.is_closing():
-            raise CallFailure("UNAVAILABLE", "PROCESS_LEFT", "the process left before it was asked; nothing was done")
+            message = "the process left before it was asked; nothing was done"
+            raise CallFailure("UNAVAILABLE", "PROCESS_LEFT", message, NOT_ASKED)
         if deadline_s is not None and deadline_s <= asyncio.get_running_loop().time():
             message = "the time was over before the process was asked; nothing was done. Allow more with --timeout"
-            raise CallFailure("DEADLINE_EXCEEDED", "DEADLINE", message)
+            raise CallFailure("DEADLINE_EXCEEDED", "DEADLINE", message, NOT_ASKED)
         if len(body) > frames.MAX_BODY_BYTES:
             raise CallFailure(
                 "RESOURCE_EXHAUSTED",

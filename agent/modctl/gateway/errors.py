@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from modctl.v1 import error_pb2
 
 DOMAIN: Final = "modctl.v1"
+#: Metadata of a failure that came before the process was asked: whatever its code says elsewhere, nothing was done.
+NOT_ASKED: Final = {"asked": "no"}
 #: What an ErrorDetail may weigh in a trailer, in bytes: HTTP/2 metadata is limited to 8 KiB by default.
 DETAIL_BYTES: Final = 4096
 MESSAGE_CHARACTERS: Final = 1024

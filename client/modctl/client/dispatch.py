@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modctl.client.channel import CallFailed
@@ -41,14 +42,18 @@ class OneAnswerEach:
         self._request = request
         self._dry_run = dry_run
         self._answers: dict[str, Answer] = {}
+        #: Processes whose answer is to a second asking, or one after it.
+        self._again: set[str] = set()
 
-    def add(self, body: bytes) -> None:
+    def add(self, body: bytes, again: bool = False) -> None:
         """One process's answer."""
         answer = self._request.read(body)
         before = self._answers.get(answer.process[0])
         # Asked twice, a process may have gone in between: what it said is what it did.
         if before is None or before.error is not None or answer.error is None:
             self._answers[answer.process[0]] = answer
+            if again:
+                self._again.add(answer.process[0])
 
     def processes(self) -> set[str]:
         """The ids of those that answered."""
@@ -61,7 +66,10 @@ class OneAnswerEach:
             process, service, pid = answer.process
             value, error = answer.value, answer.error
             if error is not None:
-                outcome = outcome_of(error, self._request.changes, sent=not self._dry_run)
+                again = process in self._again
+                outcome = outcome_of(error, self._request.changes, sent=not self._dry_run, again=again)
+                if again and outcome == "UNKNOWN":
+                    error = _after_another(error)
                 rows.append(Row(target.label, process, service, pid, outcome, error=error))
             else:
                 outcome = getattr(value, "outcome", "APPLIED" if self._request.changes else "OK")
@@ -69,6 +77,12 @@ class OneAnswerEach:
         if lost is not None:
             rows.append(Row(target.label, "", "", 0, lost[0], error=lost[1]))
         return rows
+
+
+def _after_another(failure: Failure) -> Failure:
+    """The failure of a repeated change, of which nobody knows what became the first time."""
+    message = f"the answer was lost; when it was asked for again: {failure.message}"
+    return replace(failure, message=message, metadata={})
 
 
 class Call:
@@ -110,7 +124,7 @@ class Call:
 
     async def run(self, make: Callable[[], Gatherer]) -> list[Row[Any]]:
         """The rows of the target's processes."""
-        sent = False
+        sent = lost_before = False
         seen: set[str] = set()
         give_up_at_s = time.monotonic() + self._timeout_s
         gatherer = make()
@@ -121,19 +135,22 @@ class Call:
                 async for body in self._channel.stream(
                     self._method, self._body, self._process, max(0.001, give_up_at_s - time.monotonic())
                 ):
-                    gatherer.add(body)
+                    gatherer.add(body, lost_before)
             except CallFailed as failed:
                 sent = sent or failed.sent
                 failure = self._failure_of(failed, self._target)
                 # A broken connection is worth another try: a read harms nobody, a change carries its id. A target that
                 # never was reached is not.
                 again = failed.code == "UNAVAILABLE" and sent
-                lost = outcome_of(failure, self._changes, sent), failure
+                outcome = outcome_of(failure, self._changes, sent, lost_before)
+                told = _after_another(failure) if lost_before and self._changes and outcome == "UNKNOWN" else failure
+                lost = outcome, told
             else:
                 # The gateway came back before all of its processes did.
                 again = bool(seen - gatherer.processes())
             if not (again and again_in_time):
                 return gatherer.rows(self._target, lost)
+            lost_before = sent
             seen |= gatherer.processes() | self._expected
             if not self._changes:
                 gatherer = make()  # half a listing and a whole one are not to be mixed
@@ -178,7 +195,7 @@ async def fan_out(
     wait_after_stop: bool,
     observer: Observer | None,
     deadline_s: float | None,
-) -> tuple[list[Row[Any]], list[Target], list[Target]]:
+) -> tuple[list[Row[Any]], list[Target], list[Target], list[Target]]:
     """Asks every target, `limit` of them at once.
 
     Args:
@@ -192,15 +209,17 @@ async def fan_out(
 
     Returns:
         The rows in the order of the targets; the targets without an answer because of `stop`; those cut off by the
-        deadline.
+        deadline while they were asked; those that it left no time to ask.
     """
     gathered: dict[int, list[Row[Any]]] = {}
     waiting = iter(enumerate(targets))
+    begun: set[int] = set()
 
     async def work() -> None:
         for index, target in waiting:
             if stop.is_set():
                 return
+            begun.add(index)
             rows = await ask(target)
             gathered[index] = rows
             if observer is not None:
@@ -232,5 +251,8 @@ async def fan_out(
         if observer is not None:
             observer.end()
     rows = [row for index in sorted(gathered) for row in gathered[index]]
-    silent = [target for index, target in enumerate(targets) if index not in gathered]
-    return (rows, [], silent) if late else (rows, silent, [])
+    silent = [index for index in range(len(targets)) if index not in gathered]
+    if not late:
+        return rows, [targets[index] for index in silent], [], []
+    cut = [targets[index] for index in silent if index in begun]
+    return rows, [], cut, [targets[index] for index in silent if index not in begun]

@@ -309,11 +309,13 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             async with self.speaking_to(target):
                 return await ask(target)
 
-        rows, skipped, cut = await dispatch.fan_out(
+        rows, skipped, cut, unasked = await dispatch.fan_out(
             targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
         )
         late = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
         rows += [Row(target.label, "", "", 0, "UNKNOWN" if changes else "TIMED_OUT", error=late) for target in cut]
+        never = Failure("DEADLINE_EXCEEDED", "DEADLINE", "--deadline was over before it was asked; nothing was done")
+        rows += [Row(target.label, "", "", 0, "TIMED_OUT", error=never) for target in unasked]
         reached = self._reached(targets, rows)
         if rows and not reached and not self._looked_twice and any(target.discovered for target in targets):
             # Sockets and nobody behind them: old ones, or a gateway that died this moment and is about to be back.

@@ -24,7 +24,7 @@ class ListGatherer:
         self._batches: dict[tuple[str, str, int], list[Batch]] = {}
         self._failures: dict[tuple[str, str, int], Failure] = {}
 
-    def add(self, body: bytes) -> None:
+    def add(self, body: bytes, again: bool = False) -> None:  # noqa: ARG002 - a listing is gathered anew then
         """One batch of one process."""
         process, batch, failure = self._store.read(body)
         batches = self._batches.setdefault(process, [])

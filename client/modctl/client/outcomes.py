@@ -27,21 +27,27 @@ _CHANGES_REASONS = frozenset(
 )
 #: The process went while it was asked; whether a change came into being died with it.
 _LEFT_REASONS = frozenset({"PROCESS_LEFT"})
+#: Another moment may have been better: one who refuses for these, when asked again, says nothing of the first time.
+_MOMENTARY_CODES = frozenset({"RESOURCE_EXHAUSTED", "NOT_FOUND"})
+_MOMENTARY_REASONS = frozenset({"AUDIT_UNAVAILABLE", "FROZEN"})
 
 
-def outcome_of(failure: Failure, changing: bool, sent: bool) -> str:
+def outcome_of(failure: Failure, changing: bool, sent: bool, again: bool = False) -> str:
     """The outcome that a failure stands for.
 
     Args:
         failure: why there is no answer.
         changing: whether a change was asked for.
         sent: whether it may have reached the target.
+        again: whether it was asked for before, and that answer was lost: what was done then stands.
     """
+    not_asked = failure.metadata.get("asked") == "no" and not again
     if failure.code in _DENIED_CODES or failure.reason == "SOCKET_DENIED":
         return "DENIED"
-    if failure.code in _REFUSED_CODES:
+    momentary = failure.code in _MOMENTARY_CODES or failure.reason in _MOMENTARY_REASONS
+    if failure.code in _REFUSED_CODES and not (changing and again and momentary):
         return "REFUSED" if changing or failure.reason in _CHANGES_REASONS else "FAILED"
-    if changing and sent:
+    if changing and sent and not not_asked:
         # Neither done nor not done is known: a deadline, a lost connection, an internal error.
         return "UNKNOWN"
     if failure.reason in _LEFT_REASONS:

@@ -27,8 +27,13 @@ class Observer(Protocol):
 class Gatherer(Protocol):
     """Makes rows of the answers of one target."""
 
-    def add(self, body: bytes) -> None:
-        """One more answer."""
+    def add(self, body: bytes, again: bool = False) -> None:
+        """One more answer.
+
+        Args:
+            body: it.
+            again: whether it was asked for before, and that answer was lost.
+        """
 
     def processes(self) -> set[str]:
         """The ids of those that were heard."""

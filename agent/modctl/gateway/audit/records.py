@@ -19,6 +19,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.gateway.errors import NOT_ASKED
 from modctl.v1 import agent_service_pb2, change_pb2, module_service_pb2
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from modctl.gateway.errors import CallFailure
     from modctl.gateway.policy.callers import Caller
     from modctl.gateway.policy.decide import Asked
+    from modctl.v1 import error_pb2
 
 WORST_FIRST: Final = (
     "UNKNOWN",
@@ -47,6 +49,8 @@ MAX_REFUSED_NAMES: Final = 20
 MAX_CHARACTERS: Final = 512
 #: Codes after which nobody knows whether a process did what was asked.
 _UNCERTAIN: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "CANCELLED", "UNKNOWN"})
+#: The same where the process was not even asked: nothing was done.
+_OF_WHO_WAS_NOT_ASKED: Final = {"UNAVAILABLE": "UNREACHABLE", "DEADLINE_EXCEEDED": "TIMED_OUT"}
 _DENIED: Final = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
@@ -168,7 +172,7 @@ def result_of(answer: Any) -> dict[str, Any]:
     if answer.HasField("error"):
         return {
             "process": process,
-            "outcome": outcome_of_code(answer.error.code),
+            "outcome": outcome_of_error(answer.error),
             "why": cut(f"{answer.error.reason}: {answer.error.message}", 1024),
         }
     if isinstance(answer, (agent_service_pb2.FreezeResponse, agent_service_pb2.ThawResponse)):
@@ -187,6 +191,13 @@ def result_of(answer: Any) -> dict[str, Any]:
     if result.outcome in (change_pb2.OUTCOME_REFUSED, change_pb2.OUTCOME_FAILED):
         told["why"] = cut(result.message, 1024)
     return told
+
+
+def outcome_of_error(error: error_pb2.ErrorDetail) -> str:
+    """The outcome of a process that has no answer."""
+    if error.metadata.get("asked") == NOT_ASKED["asked"] and error.code in _OF_WHO_WAS_NOT_ASKED:
+        return _OF_WHO_WAS_NOT_ASKED[error.code]
+    return outcome_of_code(error.code)
 
 
 def outcome_of_code(code: str) -> str:

@@ -163,6 +163,21 @@ def test_a_process_that_hangs_is_listed_as_it_last_said_it_was(agent: Callable[.
     assert "did not answer" in found[0].warnings[0]
 
 
+def test_who_asks_for_what_is_known_wakes_nobody(agent: Callable[..., FakeAgent], api: Stubs) -> None:
+    asked = []
+
+    def describe(agent: FakeAgent, _: Any) -> Any:
+        asked.append(agent)
+        return iter(())
+
+    agent(pid=12, handlers={"describe": describe}, process={"revision": 7})
+    agent(pid=11, handlers={"describe": describe})
+    found = api.agents.ListProcesses(agent_service_pb2.ListProcessesRequest(as_known=True)).processes
+    assert [(process.pid, process.revision) for process in found] == [(11, 0), (12, 7)]
+    assert not any(process.warnings for process in found)
+    assert not asked
+
+
 def test_an_update_is_seen(agent: Callable[..., FakeAgent], api: Stubs) -> None:
     one = agent(pid=11, handlers={"describe": lambda agent, _: iter(())})
     one.say(0, 0, {"update": {"process": {**one.facts, "frozen": True, "role": "PROCESS_ROLE_MASTER", "pid": 4}}})

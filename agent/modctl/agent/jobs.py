@@ -61,6 +61,26 @@ class Jobs:
             return False
         return True
 
+    def enter(self) -> None:
+        """The calling thread becomes that of a job."""
+        with self._lock:
+            self._active += 1
+        self._idents.add(get_ident())
+
+    def leave(self, owner: object, result: object) -> None:
+        """It has done the job, and ends."""
+        self.finished.append(Finished(owner, result))
+        self._idents.discard(get_ident())
+        with self._lock:
+            self._active -= 1
+        self._wake()
+
+    def withdraw(self) -> None:
+        """It does not become one after all."""
+        self._idents.discard(get_ident())
+        with self._lock:
+            self._active -= 1
+
     def wait_idle(self, timeout_s: float) -> bool:
         """Waits until none runs; True when so."""
         deadline_s = monotonic() + timeout_s

@@ -11,6 +11,7 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.agent import standby
 from modctl.agent.descriptors import Waker, send_note
 from modctl.agent.dialer import Dialer
 from modctl.agent.identity import ROLE_MAIN, ROLE_MASTER, ROLE_WORKER, Identity, clean_text
@@ -23,6 +24,7 @@ from modctl.agent.primitives import (
     allocate_lock,
     get_ident,
     get_native_id,
+    main_thread_mask,
     poll,
     set_signal_mask,
     start_deaf_thread,
@@ -42,6 +44,10 @@ WELCOME_S: Final = 30.0
 #: The longest sleep: a host may close the waker's descriptors, and then nothing else would end it.
 LONGEST_SLEEP_S: Final = 30.0
 _REAP_S: Final = 0.05
+
+
+class _Succeeded(BaseException):
+    """Another thread goes on with the loop; this one has nothing left to do."""
 
 
 class Runtime:
@@ -172,6 +178,7 @@ class Runtime:
         if wire is not None:
             wire.close()
         dialer.abandon()
+        standby.after_fork_in_child()
         self._dialer = Dialer(self.settings)
         self._dialer.hold_off(CHILD_DELAY_S)
         self.engine.after_fork_in_child()
@@ -220,6 +227,7 @@ class Runtime:
     # On the thread.
 
     def _main(self, pid: int, ended: Any) -> None:
+        succeeded = False
         try:
             # A signal that this thread took would not interrupt the main thread's system call, and one that the host
             # waits for with sigwait() would kill the process.
@@ -229,6 +237,8 @@ class Runtime:
             self._loop(pid)
             if self._stopping:
                 self._close()
+        except _Succeeded:
+            succeeded = True
         except BaseException as error:  # noqa: BLE001 - a raw thread has nobody above it, and would print
             self._crashed(error)
         finally:
@@ -236,7 +246,8 @@ class Runtime:
                 # Code that the engine ran forked and came back in the child, on what is now its main thread. The
                 # child has an agent of its own; there is nothing here for this thread to go on with.
                 os._exit(70)
-            ended.release()
+            if not succeeded:
+                ended.release()
 
     def _loop(self, pid: int) -> None:
         while not self._leave() and os.getpid() == pid:
@@ -284,6 +295,9 @@ class Runtime:
                 if self._dialer.definite:
                     self._tell_waiters()
                 timeout_s = min(timeout_s, step)
+        if self._requests is not None and self._requests.has_small:
+            self._make_small(self._requests)
+            timeout_s = 0.0  # there may be another one
         if self._wire is not None:
             timeout_s = min(timeout_s, self._serve(self._wire))
         return min(timeout_s, self._expire())
@@ -302,6 +316,30 @@ class Runtime:
             return left_s
         next_poll_s = self._requests.next_poll_s()
         return LONGEST_SLEEP_S if next_poll_s is None else next_poll_s
+
+    def _make_small(self, requests: Requests) -> None:
+        """Makes a small change here and now; ends this thread where another one went on with the loop meanwhile."""
+        pid = self.pid
+        standby.stand_in(self._hand_over)
+        answer = requests.make_small()
+        if os.getpid() != pid:
+            os._exit(70)  # the change forked and came back in the child, where there is nothing to go on with
+        if not standby.step_back():
+            self._jobs.leave(requests, answer)
+            raise _Succeeded
+        if self._wire is not None:
+            requests.deliver(answer, self._wire)
+
+    def _hand_over(self) -> None:
+        """Another thread goes on with the loop; the calling one becomes that of a job."""
+        self._jobs.enter()
+        try:
+            start_deaf_thread(self._main, (self.pid, self._ended))
+        except RuntimeError:  # no thread to be had: what is asked meanwhile waits
+            self._jobs.withdraw()
+            standby.stand_in(_nobody_to_hand_over_to)
+        # What runs here from now on may start threads and processes, which inherit what is blocked.
+        set_signal_mask(main_thread_mask())
 
     def _sleep(self, timeout_s: float) -> None:
         if self._dialer.has_children:
@@ -436,6 +474,11 @@ class Runtime:
         waiters, self._waiters = self._waiters, []
         for news in waiters:
             news.release()
+
+
+def _nobody_to_hand_over_to() -> None:
+    """There was no thread to be had; it is not tried again."""
+    standby.stand_in(_nobody_to_hand_over_to)
 
 
 def _wait_until_gone(native_id: int) -> None:

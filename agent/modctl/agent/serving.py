@@ -1,12 +1,13 @@
 """The gateway's requests on one connection: who answers, and in which order the answers go out.
 
-What is quick and runs nobody else's code is answered on the agent's thread, piece by piece as the socket takes it; the
-on threads of jobs.py. One of these objects lives as long as its connection, so that an answer that comes too late has
-nowhere to go.
+What is quick and runs nobody else's code is answered on the agent's thread, piece by piece as the socket takes it; so
+are small changes, one a turn (see standby.py), the rest on threads of jobs.py. One of these objects lives as long as
+its connection, so that an answer that comes too late has nowhere to go.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,6 +28,9 @@ HIGH_WATER_BYTES: Final = 256 * 1024
 WATCH_POLL_S: Final = 0.25
 #: Finding a source asks the host's own finders, details walk the heap: both may take long.
 _ON_JOBS: Final = frozenset({"change", "prepare", "commit", "abandon", "evaluate", "get_module", "resolve"})
+#: One of these is done on the agent's thread where its request is no larger: it takes no time, or else see standby.py.
+_SMALL_VERBS: Final = frozenset({"inject", "evict"})
+_SMALL_BYTES: Final = 64 * 1024
 #: Changes, whole or by halves.
 _CHANGES: Final = frozenset({"change", "prepare", "commit", "abandon"})
 
@@ -56,6 +60,7 @@ class Requests:
         self._held: dict[int, bytes] = {}
         self._watches: dict[int, WatchPort] = {}
         self._running: set[int] = set()
+        self._small: deque[tuple[int, dict[str, Any]]] = deque()
         self._watch_due_s = 0.0
 
     def begin(self, frame: Frame, wire: Wire) -> None:
@@ -69,6 +74,10 @@ class Requests:
             operation = request.get("op")
             if not isinstance(operation, str):
                 raise ValueError("the request names no op")
+            if len(frame.body) <= _SMALL_BYTES and _is_small(operation, request):
+                self._running.add(request_id)
+                self._small.append((request_id, request))
+                return
             self._dispatch(request_id, operation, request, wire)
         except ValueError as error:
             wire.queue(request_id, *_refusal(RequestError("INVALID_ARGUMENT", "BAD_REQUEST", str(error))))
@@ -90,6 +99,16 @@ class Requests:
                 raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "this process has too many requests; try again later")
         else:
             self._answers[request_id] = iter(self._engine.answer(request))
+
+    @property
+    def has_small(self) -> bool:
+        """Whether there is a small change to be made."""
+        return bool(self._small)
+
+    def make_small(self) -> object:
+        """Makes the next small change, on the thread that calls; the answer, to be delivered."""
+        request_id, request = self._small.popleft()
+        return self._work(request_id, "change", request)
 
     def _work(self, request_id: int, operation: str, request: dict[str, Any]) -> _Answer:
         """On a thread of its own: the whole answer."""
@@ -160,6 +179,7 @@ class Requests:
         for request_id in [*self._answers, *self._watches]:
             self._forget(request_id)
         self._running.clear()
+        self._small.clear()
 
     def _forget(self, request_id: int) -> None:
         self._running.discard(request_id)
@@ -173,6 +193,13 @@ class Requests:
                 watch.close()
         except Exception as error:  # noqa: BLE001 - nobody is left to be told but the log
             log(ERROR, "a request that was given up could not be ended", error=error)
+
+
+def _is_small(operation: str, request: dict[str, Any]) -> bool:
+    operations = request.get("operations")
+    if operation != "change" or not isinstance(operations, list) or len(operations) != 1:
+        return False
+    return isinstance(operations[0], dict) and _SMALL_VERBS.issuperset(operations[0])
 
 
 def _refusal(error: BaseException) -> tuple[int, bytes]:

@@ -27,6 +27,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from modctl.agent import standby
 from modctl.agent.primitives import allocate_lock, get_ident, original
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ class Gate:
             left_s = self.until_s - now_s
             if left_s <= 0:
                 return inside
+            standby.before_waiting()
             self._news.acquire(timeout=min(left_s, _SWEEP_S))
 
     def open(self) -> None:
@@ -316,8 +318,10 @@ def close(timeout_s: float) -> tuple[Gate | None, list[Holder]]:
         The gate, to be given to open_gate(); or None, and who was still under way when the time was over.
     """
     global _gate
-    if not _writer.acquire(timeout=max(0.0, timeout_s)):
-        return None, [Holder("another change", "", "", 0.0, "")]
+    if not _writer.acquire(blocking=False):
+        standby.before_waiting()
+        if not _writer.acquire(timeout=max(0.0, timeout_s)):
+            return None, [Holder("another change", "", "", 0.0, "")]
     gate = Gate(timeout_s)
     _gate = gate
     try:

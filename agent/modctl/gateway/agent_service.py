@@ -85,9 +85,13 @@ class AgentService:
         )
         await call.write(answer.SerializeToString())
 
-    async def list_processes(self, call: Call, _: agent_service_pb2.ListProcessesRequest) -> None:
+    async def list_processes(self, call: Call, request: agent_service_pb2.ListProcessesRequest) -> None:
         """Who is there, as they describe themselves now; a process that hangs is shown as it last said it was."""
         here = self._presence.all()
+        if request.as_known:  # who only counts whom a change will reach need not wake them all
+            known = map(self._complete, here)
+            await call.write(agent_service_pb2.ListProcessesResponse(processes=known).SerializeToString())
+            return
         deadline_s = asyncio.get_running_loop().time() + DESCRIBE_S
         if call.deadline_s is not None:
             deadline_s = min(deadline_s, call.deadline_s)

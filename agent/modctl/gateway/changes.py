@@ -224,7 +224,7 @@ class Change:
         except SourceError as error:
             self._faults.append(Fault(name, action, "BAD_SOURCE", _SYNTAX_RULE, _SYNTAX_HINT, error))
             return None
-        return {
+        told: dict[str, Any] = {
             "source": compiled.text,
             "digest": compiled.digest,
             "filename": compiled.filename,
@@ -232,6 +232,7 @@ class Change:
             "magic": MAGIC,
             "optimize": OPTIMIZE,
         }
+        return {**told, "straight": True} if compiled.straight else told
 
     def _raise_faults(self) -> None:
         if self._faults:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from modctl.gateway import compiler
 from modctl.gateway.errors import SourceError
 from modctl.gateway.states import digest_of
+from modctl.source.straight import is_straight
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -36,12 +37,14 @@ class Compiled(NamedTuple):
         digest: sha256 of its bytes.
         filename: co_filename of the code.
         code: base64 of the marshalled code.
+        straight: whether executing it can neither wait nor run anybody's code.
     """
 
     text: str
     digest: str
     filename: str
     code: str
+    straight: bool
 
 
 class Sources:
@@ -72,9 +75,11 @@ class Sources:
         text = decoded(content, filename)
         self.compilations += 1
         marshalled = compiler.aside(text, filename) if len(text) > ASIDE_CHARACTERS else None
+        straight = False
         if marshalled is None:
-            marshalled = marshal.dumps(code_of(text, filename))
-        made = Compiled(text, key[0], filename, base64.b64encode(marshalled).decode("ascii"))
+            code = code_of(text, filename)
+            marshalled, straight = marshal.dumps(code), is_straight(code)
+        made = Compiled(text, key[0], filename, base64.b64encode(marshalled).decode("ascii"), straight)
         self._keep(key, made)
         return made
 

@@ -45,6 +45,10 @@ def process(message: process_pb2.Process, identity: str = "") -> facts.Process:
     )
 
 
+#: A ListProcessesRequest that wakes no process: whom a change will reach, the gateway knows.
+AS_KNOWN = agent_service_pb2.ListProcessesRequest(as_known=True).SerializeToString()
+
+
 def processes(answer: bytes, identity: str = "") -> list[facts.Process]:
     """A ListProcessesResponse."""
     message = agent_service_pb2.ListProcessesResponse.FromString(answer)

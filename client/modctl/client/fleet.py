@@ -152,7 +152,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         """The processes behind the targets, and who the caller is to each."""
 
         async def ask(target: Target) -> Rows:
-            return self._heard(await self._processes(target, with_identity=True))
+            return self._heard(await self._processes(target))
 
         return await self._fan_out(ask, changes=False)
 
@@ -174,7 +174,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         """Who a change would touch."""
 
         async def ask(target: Target) -> Rows:
-            return await self._processes(target, with_identity=False)
+            return await self._processes(target, as_known=True)
 
         result: FleetResult[Process] = await self._fan_out(ask, changes=False)
         processes: dict[str, tuple[Process, ...]] = {}
@@ -282,14 +282,21 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
 
         return await self._fan_out(ask, changes=not filled.dry_run)
 
-    async def _processes(self, target: Target, with_identity: bool) -> Rows:
+    async def _processes(self, target: Target, as_known: bool = False) -> Rows:
+        """Who is behind a target.
+
+        Args:
+            target: whom to ask.
+            as_known: take the gateway's word, and wake no process; nor ask who the caller is.
+        """
         from modctl.client import convert
 
         channel = self.dialer.channel(target)
         timeout_s = self.settings.timeout_s
         try:
-            identity = convert.identity(await channel.ask(requests.GET_AGENT, b"", timeout_s)) if with_identity else ""
-            found = convert.processes(await channel.ask(requests.LIST_PROCESSES, b"", timeout_s), identity)
+            identity = "" if as_known else convert.identity(await channel.ask(requests.GET_AGENT, b"", timeout_s))
+            request = convert.AS_KNOWN if as_known else b""
+            found = convert.processes(await channel.ask(requests.LIST_PROCESSES, request, timeout_s), identity)
         except CallFailed as failed:
             failure = self.dialer.failure(failed, target)
             outcome = outcome_of(failure, changing=False, sent=failed.sent)

@@ -16,7 +16,7 @@ from modctl.v1 import error_pb2 as modctl_dot_v1_dot_error__pb2
 from modctl.v1 import process_pb2 as modctl_dot_v1_dot_process__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmodctl/v1/agent_service.proto\x12\tmodctl.v1\x1a\x15modctl/v1/error.proto\x1a\x17modctl/v1/process.proto\"\x11\n\x0fGetAgentRequest\"\xed\x01\n\x10GetAgentResponse\x12\x16\n\x0emodctl_version\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x11\n\taddresses\x18\x05 \x03(\t\x12\x0e\n\x06python\x18\x06 \x01(\t\x12\x19\n\x11started_at_unix_s\x18\x07 \x01(\x01\x12\x11\n\tprocesses\x18\x08 \x01(\r\x12\x10\n\x08identity\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x0c\n\x04role\x18\x0b \x01(\t\x12\x12\n\nnow_unix_s\x18\x0c \x01(\x01\"\x16\n\x14ListProcessesRequest\">\n\x15ListProcessesResponse\x12%\n\tprocesses\x18\x01 \x03(\x0b\x32\x12.modctl.v1.Process\"\x1f\n\rFreezeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x82\x01\n\x0e\x46reezeResponse\x12&\n\x07process\x18\x01 \x01(\x0b\x32\x15.modctl.v1.ProcessRef\x12!\n\x05state\x18\x02 \x01(\x0b\x32\x12.modctl.v1.Process\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.modctl.v1.ErrorDetail\"\r\n\x0bThawRequest\"\x80\x01\n\x0cThawResponse\x12&\n\x07process\x18\x01 \x01(\x0b\x32\x15.modctl.v1.ProcessRef\x12!\n\x05state\x18\x02 \x01(\x0b\x32\x12.modctl.v1.Process\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.modctl.v1.ErrorDetail\"!\n\x10ListAuditRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x11ListAuditResponse\x12\x0f\n\x07records\x18\x01 \x03(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t2\xeb\x02\n\x0c\x41gentService\x12\x43\n\x08GetAgent\x12\x1a.modctl.v1.GetAgentRequest\x1a\x1b.modctl.v1.GetAgentResponse\x12R\n\rListProcesses\x12\x1f.modctl.v1.ListProcessesRequest\x1a .modctl.v1.ListProcessesResponse\x12?\n\x06\x46reeze\x12\x18.modctl.v1.FreezeRequest\x1a\x19.modctl.v1.FreezeResponse0\x01\x12\x39\n\x04Thaw\x12\x16.modctl.v1.ThawRequest\x1a\x17.modctl.v1.ThawResponse0\x01\x12\x46\n\tListAudit\x12\x1b.modctl.v1.ListAuditRequest\x1a\x1c.modctl.v1.ListAuditResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmodctl/v1/agent_service.proto\x12\tmodctl.v1\x1a\x15modctl/v1/error.proto\x1a\x17modctl/v1/process.proto\"\x11\n\x0fGetAgentRequest\"\xed\x01\n\x10GetAgentResponse\x12\x16\n\x0emodctl_version\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x11\n\taddresses\x18\x05 \x03(\t\x12\x0e\n\x06python\x18\x06 \x01(\t\x12\x19\n\x11started_at_unix_s\x18\x07 \x01(\x01\x12\x11\n\tprocesses\x18\x08 \x01(\r\x12\x10\n\x08identity\x18\t \x01(\t\x12\x10\n\x08warnings\x18\n \x03(\t\x12\x0c\n\x04role\x18\x0b \x01(\t\x12\x12\n\nnow_unix_s\x18\x0c \x01(\x01\"(\n\x14ListProcessesRequest\x12\x10\n\x08\x61s_known\x18\x01 \x01(\x08\">\n\x15ListProcessesResponse\x12%\n\tprocesses\x18\x01 \x03(\x0b\x32\x12.modctl.v1.Process\"\x1f\n\rFreezeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x82\x01\n\x0e\x46reezeResponse\x12&\n\x07process\x18\x01 \x01(\x0b\x32\x15.modctl.v1.ProcessRef\x12!\n\x05state\x18\x02 \x01(\x0b\x32\x12.modctl.v1.Process\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.modctl.v1.ErrorDetail\"\r\n\x0bThawRequest\"\x80\x01\n\x0cThawResponse\x12&\n\x07process\x18\x01 \x01(\x0b\x32\x15.modctl.v1.ProcessRef\x12!\n\x05state\x18\x02 \x01(\x0b\x32\x12.modctl.v1.Process\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.modctl.v1.ErrorDetail\"!\n\x10ListAuditRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x11ListAuditResponse\x12\x0f\n\x07records\x18\x01 \x03(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t2\xeb\x02\n\x0c\x41gentService\x12\x43\n\x08GetAgent\x12\x1a.modctl.v1.GetAgentRequest\x1a\x1b.modctl.v1.GetAgentResponse\x12R\n\rListProcesses\x12\x1f.modctl.v1.ListProcessesRequest\x1a .modctl.v1.ListProcessesResponse\x12?\n\x06\x46reeze\x12\x18.modctl.v1.FreezeRequest\x1a\x19.modctl.v1.FreezeResponse0\x01\x12\x39\n\x04Thaw\x12\x16.modctl.v1.ThawRequest\x1a\x17.modctl.v1.ThawResponse0\x01\x12\x46\n\tListAudit\x12\x1b.modctl.v1.ListAuditRequest\x1a\x1c.modctl.v1.ListAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,21 +28,21 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_GETAGENTRESPONSE']._serialized_start=112
   _globals['_GETAGENTRESPONSE']._serialized_end=349
   _globals['_LISTPROCESSESREQUEST']._serialized_start=351
-  _globals['_LISTPROCESSESREQUEST']._serialized_end=373
-  _globals['_LISTPROCESSESRESPONSE']._serialized_start=375
-  _globals['_LISTPROCESSESRESPONSE']._serialized_end=437
-  _globals['_FREEZEREQUEST']._serialized_start=439
-  _globals['_FREEZEREQUEST']._serialized_end=470
-  _globals['_FREEZERESPONSE']._serialized_start=473
-  _globals['_FREEZERESPONSE']._serialized_end=603
-  _globals['_THAWREQUEST']._serialized_start=605
-  _globals['_THAWREQUEST']._serialized_end=618
-  _globals['_THAWRESPONSE']._serialized_start=621
-  _globals['_THAWRESPONSE']._serialized_end=749
-  _globals['_LISTAUDITREQUEST']._serialized_start=751
-  _globals['_LISTAUDITREQUEST']._serialized_end=784
-  _globals['_LISTAUDITRESPONSE']._serialized_start=786
-  _globals['_LISTAUDITRESPONSE']._serialized_end=853
-  _globals['_AGENTSERVICE']._serialized_start=856
-  _globals['_AGENTSERVICE']._serialized_end=1219
+  _globals['_LISTPROCESSESREQUEST']._serialized_end=391
+  _globals['_LISTPROCESSESRESPONSE']._serialized_start=393
+  _globals['_LISTPROCESSESRESPONSE']._serialized_end=455
+  _globals['_FREEZEREQUEST']._serialized_start=457
+  _globals['_FREEZEREQUEST']._serialized_end=488
+  _globals['_FREEZERESPONSE']._serialized_start=491
+  _globals['_FREEZERESPONSE']._serialized_end=621
+  _globals['_THAWREQUEST']._serialized_start=623
+  _globals['_THAWREQUEST']._serialized_end=636
+  _globals['_THAWRESPONSE']._serialized_start=639
+  _globals['_THAWRESPONSE']._serialized_end=767
+  _globals['_LISTAUDITREQUEST']._serialized_start=769
+  _globals['_LISTAUDITREQUEST']._serialized_end=802
+  _globals['_LISTAUDITRESPONSE']._serialized_start=804
+  _globals['_LISTAUDITRESPONSE']._serialized_end=871
+  _globals['_AGENTSERVICE']._serialized_start=874
+  _globals['_AGENTSERVICE']._serialized_end=1237
 # @@protoc_insertion_point(module_scope)

@@ -40,8 +40,10 @@ class GetAgentResponse(_message.Message):
     def __init__(self, modctl_version: _Optional[str] = ..., service: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ..., python: _Optional[str] = ..., started_at_unix_s: _Optional[float] = ..., processes: _Optional[int] = ..., identity: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., now_unix_s: _Optional[float] = ...) -> None: ...
 
 class ListProcessesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("as_known",)
+    AS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    as_known: bool
+    def __init__(self, as_known: bool = ...) -> None: ...
 
 class ListProcessesResponse(_message.Message):
     __slots__ = ("processes",)

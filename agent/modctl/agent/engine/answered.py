@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent import standby
 from modctl.agent.engine import table
 from modctl.agent.engine.holders import definitions_of, holders_by_name
 from modctl.agent.engine.operations import Import, Reimport
@@ -52,6 +53,7 @@ def modules_of(
     if replaced:
         ours = [replaced, entries, *memory.journal.writes(), *own]
         if held_elsewhere(definitions_of(replaced.values()), ours):
+            standby.before_waiting()  # a walk over the heap
             stale = holders_by_name(replaced)
     modules = []
     for step in plan.steps:

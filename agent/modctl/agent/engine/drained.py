@@ -12,6 +12,7 @@ import time
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.agent import standby
 from modctl.agent.engine.safe import class_dict, is_kind
 from modctl.agent.primitives import original
 
@@ -76,6 +77,7 @@ def old_codes(entries: Iterable[Any], old_modules: Iterable[tuple[str, dict[str,
 def wait(codes: dict[int, CodeType], timeout_s: float) -> list[str]:
     """Waits until nothing runs these; who still does when the time is over, with the line."""
     deadline_s = time.monotonic() + timeout_s
+    standby.before_waiting()
     while True:
         found = running(codes)
         if not found or time.monotonic() >= deadline_s:

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.agent import shielding
+from modctl.agent import shielding, standby
 from modctl.agent.engine import courtesy, table
 from modctl.agent.engine.journal import Asked
 from modctl.agent.engine.memory import Memory
@@ -146,6 +146,8 @@ class Engine:
         Raises:
             RequestError: BAD_REQUEST, or BUSY where another change does not end.
         """
+        if self._changes is None:
+            standby.before_waiting()  # thirty files are imported now
         from modctl.agent.engine import operations
         from modctl.agent.engine.changes import Changes
         from modctl.agent.engine.holding import lease_of
@@ -220,8 +222,10 @@ class Engine:
 
     @contextmanager
     def _one_at_a_time(self, timeout_s: float) -> Iterator[None]:
-        if not self._lock.acquire(timeout=timeout_s + _QUEUE_TIMEOUT_S):
-            raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
+        if not self._lock.acquire(blocking=False):
+            standby.before_waiting()
+            if not self._lock.acquire(timeout=timeout_s + _QUEUE_TIMEOUT_S):
+                raise RequestError("RESOURCE_EXHAUSTED", "BUSY", "another change is still being made; try again later")
         lock, self._changing = self._lock, get_ident()
         try:
             yield

@@ -72,7 +72,12 @@ class Execution:
     def run(self, timeout_s: float) -> None:
         """Stages the plan. Afterwards no hook is left, whether it ended or not."""
         try:
-            if self.worker.run(timeout_s):
+            if self._is_straight():
+                self.worker.run_here()
+                done = True
+            else:
+                done = self.worker.run(timeout_s)
+            if done:
                 if self.worker.error is not None:
                     raise self.worker.error  # users' exceptions are results; this one is our own fault
                 return
@@ -89,6 +94,23 @@ class Execution:
         self.loaded = list(self.loaded)
         if not stopped:
             self._staging.abandon()
+
+    def _is_straight(self) -> bool:
+        """Whether nothing of it can wait, or run code of the program: then it needs no thread and no time limit."""
+        return all(self._is_step_straight(step) for step in self._steps)
+
+    def _is_step_straight(self, step: Step) -> bool:
+        operation = step.operation
+        if isinstance(operation, Evict):
+            return True
+        if not isinstance(operation, Inject) or operation.alias_of:
+            return False
+        parent = parent_of(operation.name)
+        if parent and not operation.block and table.get(parent) is MISSING:
+            return False  # it will be imported
+        if any(bootstrap.is_in_flight(name) for name in step.names):
+            return False  # its import lock will be waited for
+        return all(recipe.is_straight() for recipe in self._recipes[step.number].values())
 
     def _run(self) -> None:
         self._staging.begin()
@@ -107,8 +129,8 @@ class Execution:
 
     def _prepare(self) -> bool:
         """Finds and compiles everything before anything is executed; whether all went well."""
-        if any(not isinstance(step.operation, Evict) for step in self._steps):
-            bootstrap.invalidate_caches()
+        if not self._is_straight():
+            bootstrap.invalidate_caches()  # something may be looked for
         for step in self._steps:
             for name in self._recipes[step.number]:
                 try:

@@ -51,9 +51,10 @@ class InjectedModule:
         digest: sha256:<hex> of the source bytes; empty of a stub.
         attributes: what a stub offers.
         bundle: what came along.
+        straight: whether executing it can neither wait nor run anybody's code.
     """
 
-    __slots__ = ("attributes", "bundle", "code", "digest", "filename", "name", "package", "source")
+    __slots__ = ("attributes", "bundle", "code", "digest", "filename", "name", "package", "source", "straight")
 
     def __init__(
         self,
@@ -65,7 +66,9 @@ class InjectedModule:
         digest: str,
         attributes: Mapping[str, Any],
         bundle: Bundle,
+        straight: bool = False,
     ) -> None:
+        self.straight = straight or code is None
         self.name = name
         self.package = package
         self.filename = filename

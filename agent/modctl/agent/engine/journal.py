@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from modctl.agent.errors import RequestError
 
+from modctl.agent import standby
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -105,6 +107,8 @@ class Journal:
     def add(self, revision: Revision) -> None:
         """Keeps a committed revision; the oldest may fall out."""
         self.newest = revision.number
+        if len(self._kept) == MAX_REVISIONS:
+            standby.before_waiting()  # what falls out may have finalizers of the program's
         self._kept.append(revision)
         if revision.undoes and (undone := self.find(revision.undoes)) is not None:
             undone.undone_by = revision.number

@@ -32,6 +32,7 @@ class SentModule(NamedTuple):
         code: marshalled code, empty where none was sent.
         magic: the bytecode version that made it, with the optimisation level.
         optimize: the optimisation level.
+        straight: whether executing that code can neither wait nor run anybody's code.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SentModule(NamedTuple):
     code: bytes
     magic: str
     optimize: int
+    straight: bool = False
 
 
 class Import(NamedTuple):
@@ -258,6 +260,7 @@ def _sent_module(item: Any) -> SentModule:
         code=code,
         magic=_text(item, "magic"),
         optimize=optimize if type(optimize) is int else -1,
+        straight=_flag(item, "straight"),
     )
 
 

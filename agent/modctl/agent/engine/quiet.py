@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from modctl.agent import standby
 from modctl.agent.engine import bootstrap, courtesy
 from modctl.agent.primitives import allocate_lock, original, start_new_thread
 
@@ -50,6 +51,7 @@ class ImportsHeld:
             if not self._blocker():
                 return ""
             bootstrap.let_imports_go()
+        standby.before_waiting()
         with courtesy.awaiting(self._names):
             return self._wait(deadline_s)
 

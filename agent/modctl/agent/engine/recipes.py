@@ -69,6 +69,10 @@ class Recipe:
         """Runs the module's code in it."""
         raise NotImplementedError
 
+    def is_straight(self) -> bool:
+        """Whether making and executing it can neither wait nor run code of the program."""
+        return False
+
     def names_modules(self) -> bool:
         """Whether the code speaks of something called `modules`: it may look into sys.modules, or write there."""
         return False
@@ -201,6 +205,10 @@ class InjectedRecipe(Recipe):
         """Lets its loader do it."""
         module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
 
+    def is_straight(self) -> bool:
+        """The gateway says so of its code; of a stub, always."""
+        return self.injected.straight
+
     def names_modules(self) -> bool:
         """Of a stub, never."""
         injected = self.injected
@@ -228,12 +236,15 @@ def injected_modules(operation: Inject) -> tuple[list[InjectedModule], dict[str,
         assert sent.source is not None
         filename = root_file if sent is root else sent.filename or default_filename(sent.name, sent.package)
         try:
-            code = sent_code(sent, filename) or compiled(sent.source, filename)
+            code = sent_code(sent, filename)
+            straight = sent.straight and code is not None
+            code = code or compiled(sent.source, filename)
             digest = sent.digest or digest_of(sent.source.encode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             failures[sent.name] = error
             continue
-        made.append(InjectedModule(sent.name, sent.package, filename, sent.source, code, digest, {}, bundle))
+        package, source = sent.package, sent.source
+        made.append(InjectedModule(sent.name, package, filename, source, code, digest, {}, bundle, straight))
     return made, failures
 
 

@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from modctl.agent.primitives import allocate_lock, get_ident, start_new_thread
+from modctl.agent import standby
+from modctl.agent.primitives import allocate_lock, get_ident, main_thread_mask, set_signal_mask, start_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 #: How often and for how long a run-away thread is told to stop.
 _STOP_ATTEMPTS: Final = 10
 _STOP_WAIT_S: Final = 0.1
+#: How long a thread that others need waits before it lets another one take its place, in seconds.
+_SOON_S: Final = 0.02
 
 
 class StagingStopped(BaseException):
@@ -42,8 +45,18 @@ class Worker:
 
     def run(self, timeout_s: float) -> bool:
         """Starts it and waits; whether it ended in time. Its value and error are then set."""
-        start_new_thread(self._main, ())
+        needed = standby.is_needed_here()
+        start_new_thread(self._main, (needed,))
+        if needed:
+            if self._wait(min(timeout_s, _SOON_S)):
+                return True
+            timeout_s -= _SOON_S
+            standby.before_waiting()
         return self._wait(timeout_s)
+
+    def run_here(self) -> None:
+        """Runs it on the calling thread: for what cannot wait, loop or run code of the program. Never times out."""
+        self._main(deaf=False)
 
     def stop(self) -> bool:
         """Raises StagingStopped in the thread, several times since code may catch it; whether it ended.
@@ -67,9 +80,11 @@ class Worker:
             return True
         return False
 
-    def _main(self) -> None:
+    def _main(self, deaf: bool) -> None:
         self.ident = get_ident()
         try:
+            if deaf:  # the agent's thread has started it: what runs here, and what that starts, must take signals
+                set_signal_mask(main_thread_mask())
             self.value = self._call()
         except BaseException as error:  # noqa: BLE001 - it runs users' code; whatever that raises is the result
             self.error = error

@@ -6,9 +6,8 @@ import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from modctl.agent.errors import RequestError
-
 from modctl.agent import standby
+from modctl.agent.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,6 @@ The text is read again, and its parts are looked up in the live namespace; nothi
 from __future__ import annotations
 
 import ast
-import logging
 import textwrap
 from dataclasses import dataclass
 from types import ModuleType
@@ -144,8 +143,10 @@ def _attribute(value: Any, name: str) -> Any:
 
 def _logger(node: ast.Call, namespace: dict[str, Any]) -> Any:
     """`logging.getLogger("a")`: the logger, where there is one."""
-    function = value_of(node.func, namespace)
-    if function is not logging.getLogger or node.keywords or len(node.args) > 1:
+    logging = _module("logging")  # never loaded for this: see log.py
+    if type(logging) is not ModuleType or node.keywords or len(node.args) > 1:
+        return UNKNOWN
+    if value_of(node.func, namespace) is not logging.getLogger:
         return UNKNOWN
     name = value_of(node.args[0], namespace) if node.args else None
     if name is None or name == "root":

@@ -1,4 +1,4 @@
-"""A service that does not use logging does not get it from us: at start, in a change of each kind, in a fork, at the end.
+"""A service that does not use logging does not get it from us: at start, in each kind of change, in a fork, at the end.
 
 It would cost 2 MiB, and where it is loaded while another thread forks Python prints into the service's stderr. A finder
 in front of all others hears who asks for it, so that a loading is seen even if it is taken back.

@@ -39,6 +39,9 @@ def test_an_override_is_for_the_names_that_it_names(world: World) -> None:
         applied(evict("json.decoder"), override_protected=["json.decoder"])
         assert "json.decoder" not in sys.modules
         assert refused(evict("__main__"), override_protected=["__main__"]) == {"__main__": "MAIN"}
+        for one in (evict("modctl.agent.errors"), reimport("modctl.agent.errors"), inject("modctl.mock", "")):
+            [name] = refused(one, override_protected=["modctl.agent.errors", "modctl.mock", "modctl"])
+            assert refused(one, override_protected=[name]) == {name: "PROTECTED"}, "nobody saws off his own branch"
         applied(undo())
         assert sys.modules["json.decoder"] is old
         """

@@ -229,8 +229,8 @@ class Planner:
             hint = "__main__ is the running program itself; change the modules that it imports"
             self._refuse(name, action, "MAIN", "main", hint)
             return
-        protection = None if name in self._override else self._protector.protection_of(name)
-        if protection is not None:
+        protection = self._protector.protection_of(name)
+        if protection is not None and not (protection.lifts and name in self._override):
             self._refuse(name, action, "PROTECTED", protection.rule, protection.hint)
         elif is_initializing(self._table.get(name)):
             hint = f"the first import of {name} is still running; try again when it has ended"

@@ -38,10 +38,12 @@ class Protection(NamedTuple):
     Attributes:
         rule: a short constant.
         hint: one sentence.
+        lifts: whether it is taken away by naming the entry in an override.
     """
 
     rule: str
     hint: str
+    lifts: bool = True
 
 
 _OVERRIDE: Final = "name it in --override-protected to do it all the same"
@@ -70,9 +72,11 @@ class Protector:
         """
         top = name.partition(".")[0]
         if name == "__main__":
-            return Protection("main", "__main__ is the running program itself; change the modules that it imports")
+            hint = "__main__ is the running program itself; change the modules that it imports"
+            return Protection("main", hint, lifts=False)
         if name == "modctl" or name.startswith("modctl."):
-            return Protection("modctl", "modctl does not change the agent that makes the change")
+            hint = "modctl does not change the agent that makes the change; restart with another version of it"
+            return Protection("modctl", hint, lifts=False)
         candidate = self._table.get(name)
         facts = inventory.facts_of(name, candidate) if name in self._table else None
         if facts is not None and facts.kind in (inventory.BUILTIN, inventory.FROZEN, inventory.EXTENSION):

@@ -270,7 +270,7 @@ class Patching:
         if table.get(name) is MISSING:
             return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
         protection = protector.protection_of(name, in_place=True)
-        if protection is not None and name not in request.override_protected:
+        if protection is not None and not (protection.lifts and name in request.override_protected):
             return Refusal(name, ACTION, "PROTECTED", protection.rule, protection.hint)
         if operation.base_digest and name == operation.name and digest_of(self._memory, name) != operation.base_digest:
             hint = "something else is loaded than the change was made for; look again"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from modctl.agent.deferred import DeferredEngine
 from modctl.agent.errors import AlreadyStartedError, GatewayUnavailableError
 from modctl.agent.forks import FORKS
 from modctl.agent.identity import Identity
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
+    from modctl.agent.engine import Engine
     from modctl.agent.ports import EnginePort
     from modctl.agent.runtime import Runtime
     from modctl.agent.settings import TLS, Policy, Settings
@@ -175,7 +178,6 @@ def _launch(settings: Settings, hooked: Hooked | None) -> Handle:
     from modctl.agent.runtime import Runtime
 
     engine = new_engine(settings)
-    engine.start()
     gateway_thread = None
     try:
         if settings.gateway == "thread":
@@ -198,19 +200,19 @@ def _launch(settings: Settings, hooked: Hooked | None) -> Handle:
 
 
 def new_engine(settings: Settings) -> EnginePort:
-    """The engine of a new agent; imported here, for `import modctl.agent` must cost nothing."""
-    engine: EnginePort
-    if settings.policy is not None and settings.policy.trusted_keys:
-        from binascii import a2b_base64
+    """The engine of a new agent, which is loaded on the agent's thread."""
+    keys = [a2b_base64(key) for key in settings.policy.trusted_keys] if settings.policy is not None else []
 
-        from modctl.agent.trusted import TrustingEngine
+    def make() -> Engine:
+        if keys:
+            from modctl.agent.trusted import TrustingEngine
 
-        engine = TrustingEngine([a2b_base64(key) for key in settings.policy.trusted_keys])
-        return engine
-    from modctl.agent.engine import Engine
+            return TrustingEngine(keys)
+        from modctl.agent.engine import Engine
 
-    engine = Engine()
-    return engine
+        return Engine()
+
+    return DeferredEngine(make)
 
 
 def _gateway_in_thread(settings: Settings) -> Any:

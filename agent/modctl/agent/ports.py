@@ -38,7 +38,7 @@ class EnginePort(Protocol):
         """How many entries sys.modules has."""
 
     def start(self) -> None:
-        """Begins to look on."""
+        """Begins to look on. Called on the agent's thread, before anything else; called again it does nothing."""
 
     def stop(self) -> None:
         """Restores everything that start() hooked."""

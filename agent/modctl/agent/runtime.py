@@ -234,6 +234,7 @@ class Runtime:
             set_signal_mask(all_signals())
             self._ident, self._native_id = get_ident(), get_native_id()
             _name_thread()
+            self.engine.start()
             self._loop(pid)
             if self._stopping:
                 self._close()
@@ -276,6 +277,7 @@ class Runtime:
         with self._lock:
             self._running = False
         log(ERROR, "the agent's thread ended by an error of its own; this process is not served any more", error=error)
+        self._dialer.problem, self._dialer.definite = f"the agent's thread ended: {error!r}", True
         self._hang_up()
         self._tell_waiters()
 

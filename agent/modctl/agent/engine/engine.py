@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import shielding, standby
+from modctl.agent.beginning import Beginning
 from modctl.agent.engine import courtesy, table
 from modctl.agent.engine.journal import Asked
 from modctl.agent.engine.memory import Memory
@@ -19,8 +20,9 @@ from modctl.agent.log import WARNING, log
 from modctl.agent.primitives import allocate_lock, get_ident
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from modctl.agent.beginning import Starter
     from modctl.agent.engine.changes import Changes
     from modctl.agent.engine.watching import Watch
 
@@ -52,10 +54,16 @@ class Engine:
         }
 
     # ---- life
-    def start(self) -> None:
-        """Watches imports from here on."""
+    def start(self, beginning: Beginning | None = None, starters: Sequence[Starter] | None = None) -> None:
+        """Watches imports from here on. Called again it does nothing.
+
+        Args:
+            beginning: when the program asked for it, where that was before this.
+            starters: its modules that did, where their files were read before this.
+        """
         self._memory.recorder.attach()
-        self._memory.origins.begin_survey()
+        beginning = beginning or Beginning()
+        self._memory.origins.begin_survey(beginning, beginning.starters() if starters is None else starters)
 
     def stop(self) -> None:
         """Puts back everything that was hooked. What was injected stays as long as the process."""

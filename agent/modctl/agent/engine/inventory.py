@@ -31,6 +31,9 @@ _KIND_OF_LOADER: Final[dict[int, str]] = {
 }
 _EXTENSION_SUFFIXES: Final = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 _SOURCE_SUFFIXES: Final = (".py", ".pyw")
+_SOURCE_LOADER: Final = importlib.machinery.SourceFileLoader
+_ZIP_LOADER: Final = zipimport.zipimporter
+_dict_of_spec: Final[Any] = vars(importlib.machinery.ModuleSpec)["__dict__"].__get__
 
 
 class Facts(NamedTuple):
@@ -60,12 +63,18 @@ def spec_of(namespace: dict[str, Any]) -> Any:
 
 def spec_fields(spec: object) -> dict[str, Any]:
     """The attributes of a spec where it is an ordinary object, else nothing."""
+    if type(spec) is importlib.machinery.ModuleSpec:  # as ever
+        return _dict_of_spec(spec)  # type: ignore[no-any-return]
     return {} if spec is None else instance_dict(spec) or {}
 
 
 def loader_of(namespace: dict[str, Any]) -> Any:
     """The loader that a module says it has; None where it has none."""
-    loader = spec_fields(spec_of(namespace)).get("loader")
+    return _loader(spec_fields(spec_of(namespace)), namespace)
+
+
+def _loader(fields: dict[str, Any], namespace: dict[str, Any]) -> Any:
+    loader = fields.get("loader")
     return dict.get(namespace, "__loader__") if loader is None else loader
 
 
@@ -89,7 +98,7 @@ def facts_of(name: str, candidate: object) -> Facts:
     if namespace is None:
         return Facts(OTHER, "", False, "", False, False)
     fields = spec_fields(spec_of(namespace))
-    loader = loader_of(namespace)
+    loader = _loader(fields, namespace)
     own_file = text(dict.get(namespace, "__file__"))
     origin = text(fields.get("origin")) or own_file
     kind = _kind(loader, origin, own_file, namespace)
@@ -104,7 +113,7 @@ def facts_of(name: str, candidate: object) -> Facts:
         initializing=fields.get("_initializing") is True,
         file=kind in (SOURCE, BYTECODE, EXTENSION)
         and origin.startswith("/")
-        and not any(base is zipimport.zipimporter for base in mro(type(loader))),
+        and (type(loader) is _SOURCE_LOADER or not any(base is _ZIP_LOADER for base in mro(type(loader)))),
     )
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.generations import Generations, Stat, reference_to
 from modctl.agent.engine.live import keeping
-from modctl.agent.engine.safe import module_dict
+from modctl.agent.engine.safe import MISSING, module_dict, text
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Sequence
+
+    from modctl.agent.beginning import Beginning, Starter
 
 #: The kernel counts a process's start in hundredths of a second; the clocks that we compare differ by less than this.
 _UNCERTAINTY_S: Final = 0.05
 _MAX_ANCESTORS: Final = 16
-_MAX_CALLERS: Final = 16
 #: Loaded modules are looked at so long after start(), so many at once, with such pauses: the last loaded first, which
 #: are mostly the program's own. What is edited before it was looked at has no proven baseline.
 SURVEY_DELAY_S: Final = 0.05
@@ -36,23 +36,33 @@ class Origins:
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
+        self._begun = False
         self._agent_started_s = time.time()
         self._interpreter_started_s: float | None = None
         self._there_at_start: frozenset[Any] = frozenset()
         self._unsurveyed: list[tuple[str, Any]] | None = None
         self._survey_due_s: float | None = None
 
-    def begin_survey(self) -> None:
+    def begin_survey(self, beginning: Beginning, starters: Sequence[Starter]) -> None:
         """Modules that are loaded now are looked at soon, some at a time, before their files have had much time to
         change; those in whose code start() is called, at once: they are what is edited first.
+
+        Args:
+            beginning: when start() was called.
+            starters: the modules that called it.
         """
-        if self._survey_due_s is None:
-            self._agent_started_s = time.time()
-            for name, candidate in _modules_that_call():
+        if not self._begun:
+            self._begun = True
+            self._agent_started_s = beginning.at_s
+            self._there_at_start = frozenset(key for key in beginning.keys if type(key) is str)
+            for starter in starters:
+                name = text(dict.get(starter.namespace, "__name__"))
+                candidate = table.get(name) if name else MISSING
+                if module_dict(candidate) is not starter.namespace:
+                    continue
                 facts = inventory.facts_of(name, candidate)
                 if facts.file:
-                    self.note(name, candidate, facts.origin)
-            self._there_at_start = frozenset(key for key, _ in table.entries() if type(key) is str)
+                    self.note(name, candidate, facts.origin, starter if starter.path == facts.origin else None)
             self._survey_due_s = time.monotonic() + SURVEY_DELAY_S
 
     def next_survey_s(self) -> float | None:
@@ -75,19 +85,21 @@ class Origins:
         self._unsurveyed = self._unsurveyed[SURVEY_ENTRIES:]
         self._survey_due_s = time.monotonic() + SURVEY_PAUSE_S if self._unsurveyed else None
 
-    def note(self, name: str, candidate: object, origin: str) -> None:
-        """Looks at the file of a module of which nothing is known yet."""
+    def note(self, name: str, candidate: object, origin: str, starter: Starter | None = None) -> None:
+        """Looks at the file of a module of which nothing is known yet, or takes what was seen of it."""
         loaded = self._generations.loaded(candidate)
         if loaded is not None and (loaded.stat is not None or loaded.state or loaded.digest):
             return
         loaded = self._generations.remember(candidate)
         try:
-            found = os.stat(origin)
+            if starter is not None and starter.found is not None:
+                found, loaded.kept = starter.found, keeping.pack(origin, starter.data)
+            else:
+                found, loaded.kept = keeping.look(origin)
         except (OSError, ValueError):
             loaded.state = ""  # the gateway looks for itself and says MISSING
             return
         loaded.stat = Stat(found.st_mtime_ns, found.st_size, found.st_ino)
-        loaded.kept = keeping.keep(origin, loaded.stat)
         loaded.proven = found.st_ctime < self.interpreter_started_s() - _UNCERTAINTY_S
         written_since = found.st_ctime > self._agent_started_s + _UNCERTAINTY_S
         if written_since and name in self._there_at_start:
@@ -110,19 +122,6 @@ class Origins:
             except (OSError, ValueError, IndexError):
                 self._interpreter_started_s = 0.0
         return self._interpreter_started_s
-
-
-def _modules_that_call() -> list[tuple[str, Any]]:
-    """The modules whose top-level code runs on this thread right now, the innermost first."""
-    found: list[tuple[str, Any]] = []
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and len(found) < _MAX_CALLERS:
-        if frame.f_code.co_name == "<module>":
-            name = dict.get(frame.f_globals, "__name__")
-            if type(name) is str and name and module_dict(candidate := table.get(name)) is frame.f_globals:
-                found.append((name, candidate))
-        frame = frame.f_back
-    return found
 
 
 def _oldest_start_s() -> float:

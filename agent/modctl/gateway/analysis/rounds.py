@@ -65,18 +65,17 @@ class Analysis:
             CallFailure: as `ask` does.
         """
         try:
-            session = await self._in_thread(lambda: self._session(process_id, sent, list(expected)))
+            session, offer = await self._in_thread(lambda: self._begin(process_id, sent, list(expected)))
             for _ in range(MAX_ROUNDS):
-                offer = await self._in_thread(session.offer)
                 try:
                     told = await ask(body[:-1] + b',"planned":' + offer + b"}")
-                except CallFailure as failure:
+                except CallFailure as failure:  # noqa: PERF203 - the error is the process's next question
                     if failure.reason == "BAD_PLAN":
                         _log.error("%s; process %s plans by itself", failure.message, process_id)
                         break
                     if failure.reason != "NEEDS":
                         raise
-                    await self._in_thread(partial(session.take, json.loads(failure.metadata["needs"])))
+                    offer = await self._in_thread(partial(_next, session, json.loads(failure.metadata["needs"])))
                 else:
                     if told.get("outcome") in ("OUTCOME_APPLIED", "OUTCOME_UNCHANGED"):
                         session.done()
@@ -91,9 +90,20 @@ class Analysis:
             _log.exception("a plan for process %s could not be made; it plans by itself", process_id)
         return await ask(body)
 
+    def _begin(self, process_id: str, sent: dict[str, bytes], expected: list[str]) -> tuple[Session, bytes]:
+        """A session and its first offer: one trip to the thread that reads."""
+        session = self._session(process_id, sent, expected)
+        return session, session.offer()
+
     def _session(self, process_id: str, sent: dict[str, bytes], expected: list[str]) -> Session:
         known = self._known.setdefault(process_id, Known())
         self._known.move_to_end(process_id)
         while len(self._known) > MAX_PROCESSES:
             self._known.popitem(last=False)
         return Session(known, self._texts, self._plans, sent, self._words, expected)
+
+
+def _next(session: Session, needs: dict[str, Any]) -> bytes:
+    """The offer that follows from what a process has told."""
+    session.take(needs)
+    return session.offer()

@@ -23,6 +23,19 @@ def say(**facts: object) -> None:
     sys.stdout.flush()
 
 
+class IdleEngine:
+    """What an agent has where it has no engine: it can say that it is there."""
+
+    revision = entries = 0
+    frozen = False
+    frozen_reason = ""
+
+    def start(self) -> None:
+        return None
+
+    stop = next_expiry_s = start
+
+
 def reload_all(names: list[str]) -> dict[str, object]:
     """Reloads each in turn; what raises is passed over, as its cost is spent."""
     failed: list[str] = []
@@ -42,6 +55,7 @@ def main() -> None:
     parser.add_argument("--load", default="", help="a file with names of modules, one a line")
     parser.add_argument("--service", default="bench")
     parser.add_argument("--no-agent", action="store_true")
+    parser.add_argument("--no-engine", action="store_true", help="an agent whose engine does nothing")
     options = parser.parse_args()
     sys.dont_write_bytecode = True
     sys.path[0:0] = options.path
@@ -61,10 +75,15 @@ def main() -> None:
         from modctl import agent
 
         began_s = time.thread_time()
+        from modctl.agent import lifecycle
+
+        if options.no_engine:
+            lifecycle.new_engine = lambda settings: IdleEngine()
         kept = agent.start(service=options.service, required=True)
         attached_ms = (time.thread_time() - began_s) * 1e3
         addresses = list(kept.addresses)
-    order = [name for name in sys.modules if name in set(names)]
+    wanted = set(names)
+    order = [name for name in sys.modules if name in wanted]
     say(pid=os.getpid(), addresses=addresses, entries=len(sys.modules), loaded=order, attached_ms=attached_ms)
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")

@@ -126,7 +126,13 @@ class World:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(textwrap.dedent(text), encoding="utf-8")
 
-    def run(self, code: str, files: dict[str, str] | None = None, arguments: tuple[str, ...] = ()) -> str:
+    def run(
+        self,
+        code: str,
+        files: dict[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
+        timeout_s: float = TIMEOUT_S,
+    ) -> str:
         """Runs a case in a process of its own; it must end with status 0. Returns what it printed."""
         self.tree(files or {})
         case = self.folder / "case_.py"
@@ -139,7 +145,7 @@ class World:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
         assert ended.returncode == 0, f"status {ended.returncode}\n{ended.stdout[-4000:]}\n{ended.stderr[-8000:]}"

@@ -68,11 +68,13 @@ class Execution:
         self.cached: dict[str, bool] = {}
         self.loaded: list[tuple[str, Any]] = []
         self.effects: list[str] = []
+        self._straight = False
 
     def run(self, timeout_s: float) -> None:
         """Stages the plan. Afterwards no hook is left, whether it ended or not."""
         try:
-            if self._is_straight():
+            self._straight = all(map(self._is_straight, self._steps))
+            if self._straight:
                 self.worker.run_here()
                 done = True
             else:
@@ -95,11 +97,8 @@ class Execution:
         if not stopped:
             self._staging.abandon()
 
-    def _is_straight(self) -> bool:
+    def _is_straight(self, step: Step) -> bool:
         """Whether nothing of it can wait, or run code of the program: then it needs no thread and no time limit."""
-        return all(self._is_step_straight(step) for step in self._steps)
-
-    def _is_step_straight(self, step: Step) -> bool:
         operation = step.operation
         if isinstance(operation, Evict):
             return True
@@ -117,19 +116,20 @@ class Execution:
         try:
             if not self._prepare() or self._dry_run:
                 return
-            looked = Effects()
+            looked = None if self._straight else Effects()
             self.loaded = self._recorder.follow()
             for step in self._steps:
                 if not self._execute(step):
                     break
-            self.effects = looked.seen()
+            if looked is not None:
+                self.effects = looked.seen()
         finally:
             self._recorder.unfollow()
             self._staging.end()
 
     def _prepare(self) -> bool:
         """Finds and compiles everything before anything is executed; whether all went well."""
-        if not self._is_straight():
+        if not self._straight:
             bootstrap.invalidate_caches()  # something may be looked for
         for step in self._steps:
             for name in self._recipes[step.number]:

@@ -19,6 +19,8 @@ MAX_MEMBERS: Final = 10_000
 #: By identity: a foreign metaclass could have a `__hash__` of its own.
 _CONTAINER_IDS: Final = frozenset(map(id, (list, tuple, set, frozenset, dict)))
 _SEQUENCES: Final = (list, tuple)
+#: What is neither a function nor a class, at a glance.
+_DATA_IDS: Final = frozenset(map(id, (str, int, float, bool, bytes, type(None), list, tuple, dict, types.ModuleType)))
 
 
 def definitions(candidate: object) -> dict[int, str]:
@@ -29,8 +31,8 @@ def definitions(candidate: object) -> dict[int, str]:
     name = text(namespace.get("__name__"))
     found = {id(candidate): name}
     for key, value in list(namespace.items()):
-        if type(key) is str and defined_in(value) == name and id(value) not in found:
-            found[id(value)] = f"{name}.{key}"
+        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
+            found.setdefault(id(value), f"{name}.{key}")
     return found
 
 

@@ -210,11 +210,11 @@ class InjectedRecipe(Recipe):
         return self.injected.straight
 
     def names_modules(self) -> bool:
-        """Of a stub, never."""
+        """Of a stub, and of straight code, never."""
         injected = self.injected
-        return (
-            injected.code is not None and may_say(injected.source, "modules") and code_names(injected.code, "modules")
-        )
+        if injected.straight or injected.code is None:
+            return False
+        return may_say(injected.source, "modules") and code_names(injected.code, "modules")
 
 
 def injected_modules(operation: Inject) -> tuple[list[InjectedModule], dict[str, BaseException]]:

@@ -29,14 +29,15 @@ def held_elsewhere(candidates: Sequence[object], ours: Iterable[object]) -> bool
         ours: containers of ours that may hold them; a container counts as often as it is given.
     """
     counted = list(candidates)
-    containers = [candidates, *ours, *chain.from_iterable(map(_own_parts, counted))]
+    parted = [each for each in counted if type(each) is not types.FunctionType]
+    containers = [candidates, *ours, *chain.from_iterable(map(_own_parts, parted)), parted]
     ids = set(map(id, counted))
     known: dict[int, int] = {}
     for identity in filter(ids.__contains__, list(map(id, gc.get_referents(*containers)))):
         known[identity] = known.get(identity, 0) + 1
     del containers
     counts = _counts(counted)
-    return any(count != _COUNT_IN_LIST + known.get(id(each), 0) for each, count in zip(counted, counts, strict=True))
+    return counts != [_COUNT_IN_LIST + known.get(id(each), 0) for each in counted]
 
 
 def _counts(candidates: list[Any]) -> list[int]:
@@ -49,8 +50,6 @@ _COUNT_IN_LIST: Final = _counts([object()])[0]
 
 def _own_parts(candidate: object) -> list[object]:
     """What belongs to a module or a class and refers to it, or to what is defined in it."""
-    if type(candidate) is types.FunctionType:
-        return []
     if (namespace := module_dict(candidate)) is not None:
         return [namespace]
     if not is_kind(candidate, type):

@@ -14,6 +14,7 @@ import sys
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent.engine.inventory import injected_of
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.states import Site
 from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
@@ -118,8 +119,9 @@ class LiveCodes:
         top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
         if not top <= {_key(code) for code in live.values()}:
             return None  # a function of the module is somewhere where the walk does not come
-        whole = self.staged.plan.old_code
-        parents = _parents([*live.values(), *([] if whole is None else [whole])])
+        injected = injected_of(self.staged.live)  # its loader keeps the code that it was made from
+        wholes = [self.staged.plan.old_code, None if injected is None else injected.code]
+        parents = _parents([*live.values(), *(whole for whole in wholes if whole is not None)])
         for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
             holders[identity] = holders.get(identity, 0) + 1
         inner = [

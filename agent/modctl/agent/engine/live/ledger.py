@@ -165,6 +165,15 @@ def _is_atom(value: Any) -> bool:
     return type(value) in _ATOMIC
 
 
+def _environment() -> list[str]:
+    encoded = getattr(os.environ, "_data", None)
+    if type(encoded) is not dict:
+        return [f"{key}{_HIDDEN}{value}" for key, value in os.environ.items()]
+    # Four calls of Python for each variable otherwise, twice a change.
+    raw = b"\n\0".join(key + b"\0" + value for key, value in list(encoded.items()))
+    return raw.decode(errors="surrogateescape").split("\n\0")
+
+
 def _process_state() -> dict[str, list[str]]:
     """What statements may change of the whole process, by kind."""
     logging = sys.modules.get("logging")
@@ -179,7 +188,7 @@ def _process_state() -> dict[str, list[str]]:
         "handler of the root logger": [f"{type(handler).__name__} {id(handler)}" for handler in handlers],
         "finder": [f"{type(finder).__name__} {id(finder)}" for finder in [*sys.meta_path, *sys.path_hooks]],
         "sys.path entry": list(map(str, sys.path)),
-        "environment variable": [f"{key}\0{value}" for key, value in os.environ.items()],
+        "environment variable": _environment(),
         "gc callback": [str(id(callback)) for callback in gc.callbacks],
         "warning filter": [str(item) for item in warnings.filters],
     }

@@ -377,6 +377,10 @@ class Transaction:
 
     def release(self) -> None:
         """After the commit: lets go of what only making it needed. The journal holds on to this object."""
+        for plan in self.plans.values():
+            # Whoever still has the plan would hold the codes that run now, and the next change would look for their
+            # holders in the whole heap.
+            plan.pairs = []
         self.plans = {}
         self._codes.clear()
         self.merger.pending.clear()

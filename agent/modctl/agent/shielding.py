@@ -303,8 +303,9 @@ class Gate:
             self._news.acquire(timeout=min(left_s, _SWEEP_S))
 
     def open(self) -> None:
-        """Lets everybody in who waits. Call it once it is no longer the gate."""
-        for each in self._waiting:
+        """Lets everybody in who waits. Call it once it is no longer the gate; again changes nothing."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
             each.release()
 
 

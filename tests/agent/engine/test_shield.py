@@ -111,6 +111,67 @@ def test_a_change_is_latched_new_work_waits_and_then_sees_the_new_code(world: Wo
     )
 
 
+def test_the_gate_opens_with_the_commit_and_not_after_the_bookkeeping(world: World) -> None:
+    # A process of a wave keeps still after its commit for the others' sake; its requests need not.
+    _run(
+        world,
+        """
+        from modctl.agent.engine import holding
+        holding.SETTLE_MS = 1500
+        value = 1
+        for mode in ("REIMPORT_MODE_PATCH", "REIMPORT_MODE_FRESH"):
+            for hook in ("", "def __modctl_after__(old): pass\\n"):
+                value += 1
+                source = f"{hook}def one(): return {value}\\ndef two(): return {value}\\n"
+                sent = [{"name": "app", "source": source, "digest": "sha256:" + "0" * 64}]
+                operations = [{"reimport": {"name": "app", "mode": mode, "modules": sent}}]
+                asked = {"request_id": f"r{value}", "identity": "uid:1"}
+                ready = json.loads(engine.change({"op": "prepare", "operations": operations, **asked}))
+                assert ready["outcome"] == "OUTCOME_PREPARED", ready
+                release, seen = threading.Event(), []
+                def slow():
+                    with agent.shield():
+                        release.wait(10)
+                def quick():
+                    with agent.shield():
+                        seen.append((sys.modules["app"].one(), time.monotonic()))
+                worker = threading.Thread(target=slow)
+                worker.start()
+                time.sleep(0.05)
+                changing = later(lambda: json.loads(engine.change({"op": "commit", **asked})))
+                gate_is_closed()
+                reader = threading.Thread(target=quick)
+                reader.start()
+                time.sleep(0.05)
+                release.set()
+                began = time.monotonic()
+                [each.join() for each in (worker, reader, changing)]
+                assert changing.results[0]["outcome"] == "OUTCOME_APPLIED", changing.results
+                (found, at), = seen
+                assert found == value
+                # Where the program hands its state over, requests wait for that.
+                assert (at - began > 1.4) if hook else (at - began < 1.0), (mode, hook, at - began)
+        """,
+    )
+
+
+def test_the_gate_is_open_when_an_undo_writes_its_books(world: World) -> None:
+    _run(
+        world,
+        """
+        journal = engine._memory.journal
+        add, gates = journal.add, []
+        journal.add = lambda revision: (gates.append(shielding._gate), add(revision))[1]
+        for mode in ("REIMPORT_MODE_PATCH", "REIMPORT_MODE_FRESH"):
+            new(2, mode=mode)
+            assert sys.modules["app"].one() == 2
+            applied(undo())
+            assert sys.modules["app"].one() == 1
+        assert gates == [None] * 4, gates
+        """,
+    )
+
+
 def test_units_of_work_without_end_do_not_starve_a_change(world: World) -> None:
     _run(
         world,

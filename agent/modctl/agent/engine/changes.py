@@ -247,6 +247,7 @@ class Changes:
         except CommitRefusedError as error:
             reason_of = "IN_FLIGHT" if error.reason == "IN_FLIGHT" else "NOT_UNDOABLE"
             return refused([Refusal(error.name, ACTION_RESTORE, reason_of, "commit", str(error))])
+        memory.holding.switched()
         number = self._note(plan.writes)
         for change in changes:
             change["after"] = version_of(memory, change["name"])

@@ -2,6 +2,9 @@
 
     before hooks → the gate closes → commit → after hooks → the gate opens → wait for old code
 
+Where no hook is to run after the commit the gate opens at once: requests need not wait for our bookkeeping, nor for the
+other processes of a wave.
+
 The program's own code runs outside of all import locks, on a thread of its own, with a time limit.
 """
 
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import hooks, shielding
 from modctl.agent.engine import table
+from modctl.agent.engine.holding import nothing
 from modctl.agent.engine.outcomes import Refusal, refused
 from modctl.agent.engine.raised import python_error
 from modctl.agent.engine.safe import module_dict
@@ -95,6 +99,8 @@ class Ending:
         if gate is None:
             drop()
             return {**self._shielded(holders), "shield_wait_ms": waited_ms}
+        holding = self._changes.memory.holding
+        holding.at_switch = lambda: self._switched(gate)
         try:
             result = commit()
             if result["outcome"] == "OUTCOME_APPLIED":
@@ -103,12 +109,18 @@ class Ending:
                 except _Raised as raised:
                     result = self._taken_back(result, raised)
         finally:
+            holding.at_switch = nothing
             shielding.open_gate(gate)
         result["shield_wait_ms"] = waited_ms
         if result["outcome"] == "OUTCOME_APPLIED":
             self._later(result)
             self._wait_drained(result)
         return result
+
+    def _switched(self, gate: shielding.Gate) -> None:
+        """The new code is there: units of work may go on, unless the program has to hand its state over first."""
+        if not hooks.callbacks() and all(_hook_of(each["name"], hooks.AFTER) is None for each in self._modules):
+            shielding.open_gate(gate)
 
     # ---- hooks
     def _plan(self, phase: str) -> hooks.Plan:

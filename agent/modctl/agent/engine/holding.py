@@ -25,6 +25,10 @@ SETTLE_MS: Final = 15
 MAX_HELD: Final = 16
 
 
+def nothing() -> None:
+    """Does it."""
+
+
 class Prepared(NamedTuple):
     """Something that is staged.
 
@@ -53,6 +57,8 @@ class Holding:
         self._held: dict[str, _Held] = {}
         #: Whether what was held is being committed now.
         self.committing = False
+        #: What is to be done at the very moment of a commit.
+        self.at_switch: Callable[[], object] = nothing
 
     def switched(self) -> float:
         """The moment at which new code is there: right after a commit, seconds since the epoch.
@@ -61,6 +67,7 @@ class Holding:
         to do here is bookkeeping, and would take the processors that they wait for.
         """
         now_unix_s = time.time()
+        self.at_switch()
         if self.committing:
             poll().poll(SETTLE_MS)
         return now_unix_s

@@ -389,6 +389,7 @@ def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dic
         took_s, kept, inverse = revision.patch.undo()
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return failed(modules, "", python_error(error), [], [])
+    memory.holding.switched()
     number = memory.journal.newest + 1
     for module in modules:
         module["after"] = version_of(memory, module["name"])

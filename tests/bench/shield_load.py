@@ -1,7 +1,7 @@
 """One client of a server: asks as fast as it is answered. `python shield_load.py PORT FILE UNTIL_UNIX_S`.
 
-Writes pairs of doubles: when it asked, in seconds since the epoch, and how long it waited. Then prints what was answered
-and what failed, as JSON.
+Writes pairs of doubles: when it asked, in seconds since the epoch, and how long it waited. Then prints, as JSON, what
+was answered and what failed.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ def service(state_dir: Path, short_dir: Path) -> Iterator[Service]:
     started = Service([sys.executable, "service.py"], state_dir=state_dir, folder=short_dir)
     try:
         started.wait_for_agents(1)
+        until((short_dir / "said").exists, 30, what="the service to have loaded its words")
         (short_dir / "words.py").write_text(NEW)
         yield started
     finally:

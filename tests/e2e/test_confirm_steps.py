@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import cli, gateways
+from support import cli, gateways, processes
 from support.services import Service
 from support.waiting import until
 
@@ -67,6 +67,7 @@ def service(state_dir: Path, short_dir: Path) -> Iterator[Service]:
     started = Service([sys.executable, "service.py"], state_dir=state_dir, folder=short_dir)
     try:
         started.wait_for_agents(1)
+        until((short_dir / "said").exists, 30, what="the service to have loaded its words")
         (short_dir / "words.py").write_text(NEW)
         yield started
     finally:
@@ -83,6 +84,12 @@ def command(state_dir: Path, *arguments: str) -> subprocess.Popen[str]:
         [*cli.MODCTL, *arguments, "--all", "-o", "json"],
         env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+
+
+def changed(state_dir: Path, *arguments: str) -> None:
+    running = command(state_dir, *arguments)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, out[:3000] + err
 
 
 def kill(victim: str, running: subprocess.Popen[str], state_dir: Path) -> None:
@@ -135,7 +142,7 @@ def test_what_goes_back_goes_whoever_is_killed_or_confirms_it_too_late(
     step: str, victim: str, service: Service, state_dir: Path, short_dir: Path
 ) -> None:
     (short_dir / "stop-at").write_text(step)
-    assert command(state_dir, "reload", "words", "--confirm-within", "1s", "--yes").wait(60) == 0
+    changed(state_dir, "reload", "words", "--confirm-within", "1s", "--yes")
     until((short_dir / "reached").exists, 30, what=step)
     late = command(state_dir, "confirm")
     if victim == "command":
@@ -154,7 +161,7 @@ def test_what_goes_back_goes_whoever_is_killed_or_confirms_it_too_late(
 def test_who_is_killed_during_the_confirmation_leaves_it_made_or_not_made(
     after_s: float, victim: str, service: Service, state_dir: Path, short_dir: Path
 ) -> None:
-    assert command(state_dir, "reload", "words", "--confirm-within", "8s", "--yes").wait(60) == 0
+    changed(state_dir, "reload", "words", "--confirm-within", "8s", "--yes")
     confirming = command(state_dir, "confirm")
     time.sleep(after_s)
     kill(victim, confirming, state_dir)
@@ -176,12 +183,12 @@ def test_who_is_killed_during_the_confirmation_leaves_it_made_or_not_made(
 
 
 def test_it_goes_though_no_gateway_can_be_had_any_more(service: Service, state_dir: Path, short_dir: Path) -> None:
-    assert command(state_dir, "reload", "words", "--confirm-within", "2s", "--yes").wait(60) == 0
+    changed(state_dir, "reload", "words", "--confirm-within", "2s", "--yes")
     state_dir.chmod(0o777)  # no agent uses a directory that others can write to
     try:
         kill("gateway", None, state_dir)  # type: ignore[arg-type]
         until(lambda: said(short_dir) == "old old", 30, what="the old code to run again")
-        assert not [pid for pid in gateways.pids(state_dir) if os.path.exists(f"/proc/{pid}")]
+        assert not [pid for pid in gateways.pids(state_dir) if processes.alive(pid)]
     finally:
         state_dir.chmod(0o700)
     gone_back(service, short_dir)
@@ -190,7 +197,7 @@ def test_it_goes_though_no_gateway_can_be_had_any_more(service: Service, state_d
 def test_a_time_to_live_ends_though_gateway_and_command_are_gone(
     service: Service, state_dir: Path, short_dir: Path
 ) -> None:
-    assert command(state_dir, "reload", "words", "--ttl", "2s", "--yes").wait(60) == 0
+    changed(state_dir, "reload", "words", "--ttl", "8s", "--yes")
     (change,) = revisions(state_dir)
     assert change["expires_at"]
     kill("gateway", None, state_dir)  # type: ignore[arg-type]

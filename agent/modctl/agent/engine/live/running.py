@@ -43,6 +43,8 @@ class Runner:
         self.forget: Callable[[Any], None] = lambda _: None
         #: Takes back in the doubles what a call of the old version registered.
         self.retract: Callable[[StagedModule, Statement], None] = lambda *_: None
+        #: Is told of each statement that has run.
+        self.ran: Callable[[StagedModule, Statement], None] = lambda *_: None
 
     # -- what evaluation asks
 
@@ -92,6 +94,7 @@ class Runner:
             raise StagingError(staged.name, statement.first_line, error) from error
         finally:
             self.merger.stand_ins.put_back(replaced)
+        self.ran(staged, statement)
         for name, value in saved.items():
             if name not in statement.touches:
                 staged.namespace[name] = value
@@ -261,7 +264,12 @@ class Runner:
         if statement.kind == IMPORT and self._rebound(staged, statement, name, live):
             staged.namespace[name] = self.world.substitute(live, lambda function: function.__code__)
             return
-        bound, state = self.merger.merge(live, new, self._site(staged, name, statement))
+        site = self._site(staged, name, statement)
+        if statement.kind == CLASS and is_class(live) and site.old_statement is not None:
+            # The whole body ran: an attribute whose statement stayed has another value where that reads what changed.
+            part = Part(statement, site.old_statement, lambda read: self._reads_other(staged, read))
+            site = replace(site, follows=frozenset(part.follows))
+        bound, state = self.merger.merge(live, new, site)
         self.decisions[staged.name, name] = bound
         self.evaluation.set_state(staged, statement.index, name, state)
 

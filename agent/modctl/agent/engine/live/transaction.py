@@ -142,6 +142,7 @@ class Transaction:
         self.runner.policy = replace(self.policy, adapters=(*self.policy.adapters, doubles))
         self.runner.forget = doubles.forget
         self.runner.retract = doubles.retract
+        self.runner.ran = doubles.ran
         assert self._importer is not None
         self._importer.double_of = doubles.registrations_of
         doubles.begin(self._importer.builtins)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from modctl.agent.engine.live.adapters.calls import Call
     from modctl.agent.engine.live.adapters.doubles import Doubles
+    from modctl.agent.engine.live.adapters.order import Place
     from modctl.agent.engine.live.rehome import Rehomer
 
     #: put(kind, holder, key, value, what): decides on an assignment; see Merger.put.
@@ -78,6 +79,9 @@ class Adapter:
 
     def unset(self, double: Any, name: str) -> None:
         """A statement of the old version that set an attribute of the live object is no more. Here: it stays set."""
+
+    def ran(self, double: Any, live: Any, place: Place) -> None:
+        """A statement has run: what it registered stands at that place of the new text."""
 
     def settle(self, double: Any, live: Any, doubles: Doubles) -> None:
         """After everything ran, still aside: what follows from the difference elsewhere."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modctl.agent.engine.live.adapters import LOGGING, adapter_for
 from modctl.agent.engine.live.adapters.base import DOUBLE
 from modctl.agent.engine.live.adapters.calls import old_call, value_of
+from modctl.agent.engine.live.adapters.order import Place
 from modctl.agent.engine.live.values import MISSING, class_dict, instance_dict, is_class, is_opaque, mro, type_name
 from modctl.source.statements import EXPRESSION
 
@@ -121,6 +122,24 @@ class Doubles:
             self._logging.retract(call)
         elif is_opaque(receiver) and (double := self.of(receiver)) is not None:
             self._made[id(receiver)][2].retract(double, call, self)
+
+    def ran(self, staged: StagedModule, statement: Statement) -> None:
+        """A statement of the new version has run."""
+        place = Place(staged.name, statement.index)
+        for live, double, adapter in list(self._made.values()):
+            adapter.ran(double, live, place)
+
+    def modules(self) -> list[StagedModule]:
+        """Those of the change."""
+        return list(self._world.modules.values())
+
+    def owners(self, part: Any) -> list[Any]:
+        """The live objects of whose doubles this double is a part."""
+        return [
+            live
+            for live, double, adapter in self._made.values()
+            if any(double.__dict__.get(key) is part for key in adapter.parts)
+        ]
 
     def _may_know(self, value: Any) -> bool:
         """Whether what is called at a name may be an adapter's business: only then is the old text looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter, same, stands_for
-from modctl.agent.engine.live.adapters.calls import UNKNOWN
+from modctl.agent.engine.live.adapters.order import BY_PATH, came_of, places_of, put_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,14 +13,12 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.adapters.base import Put
     from modctl.agent.engine.live.adapters.calls import Call
     from modctl.agent.engine.live.adapters.doubles import Doubles
+    from modctl.agent.engine.live.adapters.order import Place
     from modctl.agent.engine.live.rehome import Rehomer
 
 _MAX_DEPTH: Final = 50
-#: Methods that make a route of a path and something that is called there, by the name of the latter.
-_BY_PATH: Final = {
-    "add_route": "route", "add_api_route": "endpoint", "add_websocket_route": "route",
-    "add_api_websocket_route": "endpoint", "mount": "app",
-}  # fmt: skip
+#: Of the double of a router: ids of routes that are accounted for, to the statement that made those that are new.
+_SEEN: Final = "__modctl_seen__"
 
 
 class ApplicationAdapter(Adapter):
@@ -61,6 +59,7 @@ class RouterAdapter(Adapter):
         super().__init__(
             ["starlette.routing.Router"],
             ["routes", "on_startup", "on_shutdown", "_low_priority_routes"],
+            own={_SEEN: None},
         )
 
     def forget(self, double: Any, values: list[Any], doubles: Doubles) -> None:
@@ -73,8 +72,23 @@ class RouterAdapter(Adapter):
         if not retract_routes(double, call):
             super().retract(double, call, doubles)
 
+    def ran(self, double: Any, live: Any, place: Place) -> None:
+        """Routes are appended: those at the end that nobody has seen yet are the statement's."""
+        known = double.__dict__.setdefault(_SEEN, {id(route): None for route in live.routes})
+        for route in reversed(double.routes):
+            if id(route) in known:
+                break
+            known[id(route)] = place
+
     def settle(self, double: Any, live: Any, doubles: Doubles) -> None:
-        """FastAPI before 0.120 or so copies the routes of a router into those that include it: they follow."""
+        """Puts new routes where they stand in the text.
+
+        FastAPI before 0.120 or so copies the routes of a router into those that include it: they follow.
+        """
+        new = {key: place for key, place in double.__dict__.get(_SEEN, {}).items() if place is not None}
+        if new:
+            owners = [live, *(each for each in doubles.owners(double))]
+            put_in_order(double.routes, new, places_of(live.routes, owners, doubles.modules()))
         added = [route for route in double.routes if not any(route is other for other in live.routes)]
         removed = [route for route in live.routes if not any(route is other for other in double.routes)]
         if not (added or removed) or not hasattr(live, "include_router") or hasattr(live, "_contains_router"):
@@ -101,6 +115,7 @@ class RouterAdapter(Adapter):
         present = {(route.path, id(getattr(route, "endpoint", None))) for route in theirs.routes}
         new = [route for route in added if (prefix + route.path, id(route.endpoint)) not in present]
         if new:
+            before = len(theirs.routes)
             part = object.__new__(type(double))
             part.__dict__.update(double.__dict__, routes=new, on_startup=[], on_shutdown=[])
             lifespan = theirs.__dict__.get("lifespan_context")
@@ -111,6 +126,8 @@ class RouterAdapter(Adapter):
                 dependencies=_more(copy, own, "dependencies"),
                 include_in_schema=copy.include_in_schema or not own.include_in_schema,
             )
+            made = dict(zip(map(id, new), theirs.routes[before:], strict=False))
+            _put_beside(theirs.routes, double.routes, made, {id(original): made for original, made in copies})
             theirs.__dict__["lifespan_context"] = lifespan
         self.settle(theirs, including, doubles)
 
@@ -135,33 +152,9 @@ def keep_routes(router: Any, kept: Callable[[Any], bool]) -> None:
 
 def retract_routes(router: Any, call: Call) -> bool:
     """Takes routes that a call of the old version made out of a router's double; whether it was such a call."""
-    if call.method == "include_router":
-        included = call.argument(0, "router")
-        if included is UNKNOWN:
-            return True
-        prefix = call.kwargs.get("prefix", "")
-        endpoints = {id(getattr(route, "endpoint", None)) for route in included.routes} - {id(None)}
-
-        def came(route: Any) -> bool:
-            if getattr(route, "original_router", None) is included:
-                return True
-            at = prefix if type(prefix) is str else ""
-            return id(getattr(route, "endpoint", None)) in endpoints and route.path.startswith(at)
-
-        keep_routes(router, lambda route: not came(route))
-        return True
-    if call.method not in _BY_PATH:
+    if call.method != "include_router" and call.method not in BY_PATH:
         return False
-    path, endpoint = call.argument(0, "path"), call.argument(1, _BY_PATH[call.method])
-    if type(path) is str:
-        at = {path, path.rstrip("/"), f"{getattr(router, 'prefix', '')}{path}"}
-        keep_routes(
-            router,
-            lambda route: (
-                getattr(route, "path", None) not in at
-                or (endpoint is not UNKNOWN and getattr(route, "endpoint", getattr(route, "app", None)) is not endpoint)
-            ),
-        )
+    keep_routes(router, lambda route: not came_of(route, call))
     return True
 
 
@@ -176,6 +169,20 @@ def _copies(including: Any, included: Any) -> list[tuple[Any, Any]]:
             if endpoint is not None and getattr(copy, "endpoint", None) is endpoint and copy.path.endswith(own.path)
         ]
     return found
+
+
+def _put_beside(theirs: list[Any], own: list[Any], new: dict[int, Any], copies: dict[int, Any]) -> None:
+    """Moves new copies, which stand at the end, to where their originals stand among the others."""
+    for number, original in reversed(list(enumerate(own))):
+        copy = new.get(id(original))
+        beside = next((copies[id(each)] for each in own[number + 1 :] if id(each) in copies), None)
+        if copy is None:
+            continue
+        copies[id(original)] = copy
+        if beside is not None and any(beside is each for each in theirs):
+            rest = [each for each in theirs if each is not copy]
+            where = next(n for n, each in enumerate(rest) if each is beside)
+            theirs[:] = [*rest[:where], copy, *rest[where:]]
 
 
 def _more(copy: Any, own: Any, name: str) -> list[Any]:

@@ -113,6 +113,43 @@ def test_declarative_classes_of_sqlalchemy(tmp_path: Path) -> None:
     World(tmp_path, sys.executable).run(f"COLUMNS = {columns!r}\n{MAKE_SQLALCHEMY}{CASE}", SQLALCHEMY)
 
 
+CONSTRUCTS = """
+from sqlalchemy.sql.cache_key import HasCacheKey
+from sqlalchemy.sql.visitors import InternalTraversal
+
+class Thing(HasCacheKey):
+    _traverse_internals = [("a", InternalTraversal.dp_string)]
+    _cache_key_traversal = _traverse_internals + []
+
+    def __init__(self, a, b):
+        self.a, self.b = a, b
+
+class Derived(Thing):
+    inherit_cache = True
+"""
+
+
+def test_what_sqlalchemy_has_generated_of_a_list_of_parts_goes_when_the_list_changes(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    code = """
+        import parts
+        objects = [kind("x", b) for kind in (parts.Thing, parts.Derived) for b in "12"]
+        def same():
+            keys = [each._generate_cache_key() for each in objects]
+            return [keys[0] == keys[1], keys[2] == keys[3]]
+        assert same() == [True, True]  # and generates what works it out
+        with open("parts.py") as file:
+            text = file.read()
+        more = text.replace("dp_string)]", "dp_string), ('b', InternalTraversal.dp_string)]")
+        sent = [{"name": "parts", "source": more, "digest": "sha256:" + "0" * 64}]
+        applied({"reimport": {"name": "parts", "mode": "REIMPORT_MODE_PATCH", "modules": sent}})
+        assert same() == [False, False], "statements that differ would get each other's SQL"
+        applied(undo())
+        assert same() == [True, True]
+    """
+    World(tmp_path, sys.executable).run(code, {"parts.py": CONSTRUCTS})
+
+
 def test_models_of_django(tmp_path: Path) -> None:
     pytest.importorskip("django")
     name = "    name = models.CharField(max_length=30)\n"

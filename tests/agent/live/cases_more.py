@@ -714,6 +714,20 @@ DATA = [
         "assert m.T == dict.fromkeys('abc', 1)",
     ),
     one(
+        "a class with another base, whose unchanged attribute is made of a changed one",
+        "class A: extra = [7]\nclass B: pass\nclass C(A):\n    count = 0\n    items = [1]\n    more = items + [9]\n    far = [more]\n",
+        "class A: extra = [7]\nclass B: pass\nclass C(A, B):\n    count = 0\n    items = [1] + A.extra\n    more = items + [9]\n    far = [more]\n",
+        "C = m.C; m.C.count = 5",
+        "assert m.C is C and issubclass(C, m.B) and C.items == [1, 7] and C.more == [1, 7, 9] and C.far == [[1, 7, 9]] and C.count == 5",
+    ),
+    one(
+        "a decorated class, whose unchanged attribute is made of a changed one",
+        "def d(c): return c\n@d\nclass C:\n    count = 0\n    items = [1]\n    more = items + [9]\n",
+        "def d(c): return c\n@d\nclass C:\n    count = 0\n    items = [1, 2]\n    more = items + [9]\n",
+        "C = m.C; m.C.count = 5",
+        "assert m.C is C and C.items == [1, 2] and C.more == [1, 2, 9] and C.count == 5",
+    ),
+    one(
         "a with statement at the top",
         "import contextlib\nwith contextlib.suppress(ZeroDivisionError):\n    X = 1\n",
         "import contextlib\nwith contextlib.suppress(ZeroDivisionError):\n    X = 2\n",

@@ -409,6 +409,10 @@ class Transaction:
             from modctl.agent.engine.live.adapters.django import forget_urls
 
             forget_urls([operation.what for operation in self.batch()])
+        if "sqlalchemy.sql.traversals" in sys.modules:
+            from modctl.agent.engine.live.adapters.sqlalchemy import forget_traversals
+
+            forget_traversals([operation.what for operation in self.batch()])
 
 
 def _subclasses(cls: type) -> list[type]:

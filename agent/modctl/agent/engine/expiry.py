@@ -62,20 +62,14 @@ class Expiries:
 
     def confirm(self, number: int) -> list[Revision]:
         """Lets a revision stand, 0 all that wait for it; those that did. Callable from any thread."""
-        found = [each for each in self._waiting if each.unconfirmed and number in (0, each.revision.number)]
-        confirmed = []
-        for expiry in found:
-            try:
-                self._drop(expiry)
-            except ValueError:
-                continue  # its time was over just now
-            confirmed.append(expiry.revision)
-        return confirmed
+        found = [each for each in list(self._waiting) if each.unconfirmed and number in (0, each.revision.number)]
+        return [expiry.revision for expiry in found if self._drop(expiry)]
 
     def cancel(self, number: int) -> None:
         """The revision was taken back before its time."""
-        for expiry in [expiry for expiry in self._waiting if expiry.revision.number == number]:
-            self._drop(expiry)
+        for expiry in list(self._waiting):
+            if expiry.revision.number == number:
+                self._drop(expiry)
 
     def _add(self, expiry: Expiry) -> None:
         revision = expiry.revision
@@ -88,11 +82,13 @@ class Expiries:
             self.by_name[name] = at_s
             self.on_change(name)
         self._waiting.append(expiry)
-        self._waiting.sort(key=lambda each: each.due_s)
 
     def next_due_s(self) -> float | None:
         """Seconds until the next is due, 0 where one is; None where nothing waits."""
-        return max(0.0, self._waiting[0].due_s - time.monotonic()) if self._waiting else None
+        if not self._waiting:
+            return None
+        due_s = min([expiry.due_s for expiry in list(self._waiting)], default=None)
+        return None if due_s is None else max(0.0, due_s - time.monotonic())
 
     def postpone(self, expiry: Expiry, wait_s: float) -> None:
         """One that was due could not be taken back yet."""
@@ -101,13 +97,15 @@ class Expiries:
     def due(self) -> list[Expiry]:
         """Takes out what is due."""
         now_s = time.monotonic()
-        found = [expiry for expiry in self._waiting if expiry.due_s <= now_s]
-        for expiry in found:
-            self._drop(expiry)
-        return found
+        found = [expiry for expiry in list(self._waiting) if expiry.due_s <= now_s]
+        return sorted(filter(self._drop, found), key=lambda expiry: expiry.due_s)
 
-    def _drop(self, expiry: Expiry) -> None:
-        self._waiting.remove(expiry)
+    def _drop(self, expiry: Expiry) -> bool:
+        """Takes one out; False where another thread was faster: it was confirmed, or its time was over, just now."""
+        try:
+            self._waiting.remove(expiry)
+        except ValueError:
+            return False
         if expiry.unconfirmed:
             expiry.revision.confirm_by_s = None
         else:
@@ -115,6 +113,7 @@ class Expiries:
         for name in expiry.names:
             self.by_name.pop(name, None)
             self.on_change(name)
+        return True
 
 
 def _names_of(revision: Revision) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ class Holding:
 
     def next_due_s(self) -> float | None:
         """Seconds until a lease is over; None where none runs."""
-        due_s = min((held.due_s for held in self._held.values()), default=None)
+        due_s = min([held.due_s for held in list(self._held.values())], default=None)
         return None if due_s is None else max(0.0, due_s - time.monotonic())
 
     def names_of(self, request_id: str) -> list[str]:

@@ -116,7 +116,7 @@ class Journal:
 
     def find(self, number: int) -> Revision | None:
         """A kept revision."""
-        return next((revision for revision in self._kept if revision.number == number), None)
+        return next((revision for revision in list(self._kept) if revision.number == number), None)
 
     def newest_standing(self) -> Revision | None:
         """The newest revision that is no undo and has not been undone."""
@@ -130,11 +130,11 @@ class Journal:
 
     def writes(self) -> list[Write]:
         """What the kept revisions wrote."""
-        return [write for revision in self._kept for write in revision.writes]
+        return [write for revision in list(self._kept) for write in revision.writes]
 
     def after(self, number: int) -> list[Revision]:
         """Kept revisions after that number, oldest first."""
-        return [revision for revision in self._kept if revision.number > number]
+        return [revision for revision in list(self._kept) if revision.number > number]
 
     @property
     def oldest_kept(self) -> int:

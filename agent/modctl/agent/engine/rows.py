@@ -261,7 +261,9 @@ class Rows:
     def _sweep(self, entries: list[tuple[Any, Any]]) -> None:
         present = {key if type(key) is str else key_text(key) for key, _ in entries}
         self._generations.sweep(present)
-        for name in [name for name in self._cache if name not in present]:
+        # Of a copy, here as wherever the thread that reads walks over what the thread that changes writes: it may be
+        # made to wait between two names.
+        for name in [name for name in list(self._cache) if name not in present]:
             self._cache.pop(name, None)
 
 

@@ -85,7 +85,8 @@ def folder(short_dir: Path) -> Path:
 
 @pytest.fixture
 def service(state_dir: Path, folder: Path) -> Iterator[Service]:
-    one = Service([sys.executable, "host.py"], state_dir=state_dir, folder=folder)
+    # Python itself warns of any fork beside a thread from 3.12 on.
+    one = Service([sys.executable, "-W", "ignore::DeprecationWarning", "host.py"], state_dir=state_dir, folder=folder)
     one.wait_for_agents(1)
     yield one
     one.end()

@@ -72,7 +72,8 @@ def test_a_request_id_is_nobody_else_s_and_no_other_request_s(
 
     def fleet(who: str) -> Fleet:
         files = {"ca": tls / "ca.pem", "cert": tls / f"{who}.pem", "key": tls / f"{who}.key"}
-        return Fleet.connect(f"localhost:{port}", tls=TLS(**{what: str(file) for what, file in files.items()}))
+        tls_files = TLS(**{what: str(file) for what, file in files.items()})
+        return Fleet.connect(f"localhost:{port}", tls=tls_files, connect_timeout_s=30, timeout_s=60)
 
     with fleet("o") as operator, fleet("a") as admin:
         options = ChangeOptions(request_id="one", reason="mine")

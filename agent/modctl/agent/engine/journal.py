@@ -126,7 +126,7 @@ class Journal:
 
     def newest_first(self) -> Iterator[Revision]:
         """All that are kept."""
-        return iter(list(reversed(self._kept)))
+        return iter(list(self._kept)[::-1])
 
     def writes(self) -> list[Write]:
         """What the kept revisions wrote."""

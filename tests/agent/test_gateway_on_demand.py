@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from modctl.agent import spawn
+from modctl.agent.dialer import STARTS_AT_A_TIME
 from modctl.local import places
 from modctl.local.version import VERSION
 from support import processes
@@ -87,6 +89,26 @@ def test_a_spawn_lock_that_somebody_keeps_is_waited_for_and_then_passed_over(sta
         with Host(code, state_dir) as host:
             assert host.report()
             assert 3.5 < time.monotonic() - began_s < 9
+
+
+@pytest.mark.slow
+def test_who_has_to_have_a_gateway_waits_for_its_turn_and_then_for_the_gateway(state_dir: Path) -> None:
+    # As where hundreds of services start at once: 15 s are for a gateway that does not come, not for a queue.
+    places_of = [state_dir / places.STARTING.format(number) for number in range(STARTS_AT_A_TIME)]
+    with contextlib.ExitStack() as held:
+        for place in places_of:
+            fcntl.flock(held.enter_context(place.open("w")), fcntl.LOCK_EX)
+        began_s = time.monotonic()
+        code = SERVE.replace('service="shop"', 'service="shop", required=True')
+        with Host(code, state_dir) as host:
+            while time.monotonic() - began_s < 18:
+                for place in places_of:
+                    os.utime(place)
+                time.sleep(0.5)
+                assert host.reports() == []
+            held.close()
+            assert until(host.reports, 60)
+            assert host.output == ""
 
 
 def test_a_directory_that_is_removed_is_made_again(state_dir: Path) -> None:

@@ -48,12 +48,14 @@ class Dialer:
     Attributes:
         problem: why there is no gateway, in words; None while all is well.
         definite: whether trying again soon is unlikely to help, so that nobody should wait for it.
+        queued: whether it waits for its turn to start one, or for who has it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.problem: str | None = None
         self.definite = False
+        self.queued = False
         self._failures = 0
         self._told = False
         self._not_before_s = 0.0
@@ -133,17 +135,20 @@ class Dialer:
             self._wanted_since_s = now_s
         self._instance.renew()
         self._machine.renew()
+        self.queued = False
         if self._spawned_until_s is not None:
             return self._watch_over_the_spawned(directory, self._spawned_until_s, now_s)
         if self._may_spawn:
             return self._spawn(directory, now_s)
         if not self._instance.held:
-            if not self._instance.take([os.path.join(directory, places.SPAWN_LOCK)], _between(0.0, SPAWN_BOUND_S / 2)):
+            if not self._instance.take([os.path.join(directory, places.SPAWN_LOCK)], _between(0.0, SPAWN_BOUND_S / 4)):
+                self.queued = True
                 return self._watch(now_s)
             if pause_s := self._pause_after_others():
                 self._instance.leave()
                 return self._wait(pause_s)
         if not self._machine.take(_starts(directory), _between(0.0, _START_RESPECTED_S)):
+            self.queued = True
             self.problem = "other gateways are being started on this machine, so many at a time; this one's turn comes"
             return self._watch(now_s)
         # Dial once more first: before the turn was ours another process may have started a gateway.

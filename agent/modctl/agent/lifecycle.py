@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from binascii import a2b_base64
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.deferred import DeferredEngine
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 WAIT_S: Final = 3.0
 #: The same where the service would rather not run without.
 REQUIRED_WAIT_S: Final = 15.0
+#: Where hundreds of services start at once each waits for its turn to start a gateway. That is no failure, so long.
+QUEUED_WAIT_S: Final = 120.0
 _EXIT_S: Final = 0.25
 
 
@@ -230,6 +233,12 @@ def _wait(handle: Handle, *, required: bool) -> None:
     runtime = handle._runtime
     if runtime is None or runtime.wait_served(REQUIRED_WAIT_S if required else WAIT_S):
         return
+    queued_until_s = monotonic() + QUEUED_WAIT_S
+    queued = required and runtime.queued
+    while queued and monotonic() < queued_until_s:
+        queued = runtime.queued  # where its turn has come meanwhile, this is the wait for what it started
+        if runtime.wait_served(REQUIRED_WAIT_S):
+            return
     problem = runtime.problem or f"it did not say welcome within {REQUIRED_WAIT_S if required else WAIT_S:g} s"
     if required:
         handle.stop()

@@ -207,6 +207,11 @@ class Runtime:
         return self._welcomed
 
     @property
+    def queued(self) -> bool:
+        """Whether it waits for its turn to start a gateway."""
+        return not self._welcomed and self._dialer.queued and not self._dialer.definite
+
+    @property
     def problem(self) -> str | None:
         """Why there is no gateway, in words."""
         return None if self._welcomed else self._dialer.problem

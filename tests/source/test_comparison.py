@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import pytest
 from modctl.source.codes import deep_signature, identical, shape
 from modctl.source.comparison import compare
 from modctl.source.plan import ModulePlan, plan_module, read_text
-from modctl.source.statements import Statement
+from modctl.source.wire import SentPlan, pack
+
+if TYPE_CHECKING:
+    from modctl.source.statements import Statement
 
 
 def plan(before: str, after: str) -> ModulePlan:
@@ -93,10 +96,23 @@ def test_private_names_of_a_class_are_mangled() -> None:
     assert body.writes == ("_C__p",)
 
 
-def test_statements_travel_as_json() -> None:
+def test_a_statement_with_another_value_is_another_one() -> None:
+    one = names("X = a\n")
+    other = one.replaced(writes=("Y",))
+    assert (one.touches, other.touches) == ({"X"}, {"Y"})
+    assert one != other
+    assert {one, one.replaced(), names("X = a\n")} == {one}
+
+
+def test_statements_travel_and_only_what_is_not_as_ever_is_told() -> None:
     source = "import a.b as c\nclass C(B):\n    'doc'\n    x: int = 1\n    @property\n    def p(self, d=K): return c.z\nfor i in C.x: app.go(i)\n"
     statements = read_text(source, "m.py").statements
-    assert tuple(Statement.from_wire(json.loads(json.dumps(each.to_wire()))) for each in statements) == statements
+    text = read_text(source, "m.py")
+    plan = plan_module("m", read_text("", "m.py"), text, package=False)
+    sent = SentPlan("m", pack(plan, {"*"}), lambda: "", lambda: source)
+    assert sent.comparison.new == statements
+    assert sent.comparison.statuses == plan.comparison.statuses
+    assert "dynamic" not in sent.comparison.new[0].__dict__
 
 
 def test_an_added_import_moves_nobody_else() -> None:
@@ -122,7 +138,7 @@ def test_a_statement_compiled_alone_is_as_in_its_module() -> None:
     )
     made = plan(source, source + "# x\n")
     alone = next(const for const in made.piece(2).co_consts if hasattr(const, "co_code"))
-    whole = next(const for const in made.code.co_consts if hasattr(const, "co_code"))
+    whole = next(const for const in made.new.code.co_consts if hasattr(const, "co_code"))
     assert identical(alone, whole)
     assert shape(alone) == shape(whole)
     assert deep_signature(alone) == deep_signature(whole)

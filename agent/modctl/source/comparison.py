@@ -13,7 +13,6 @@ in another order, or `X = 1; X += 1` with the second gone. Those are `displaced`
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -25,23 +24,33 @@ SAME, CODE, CHANGED, NEW = "same", "code", "changed", "new"
 _LABELLED: Final = frozenset({DEF, CLASS, ASSIGN, AUGMENT, ANNOTATION, COMPOUND, DOC})
 
 
-@dataclass(frozen=True)
 class Comparison:
     """Two versions of one body."""
 
-    old: tuple[Statement, ...]
-    new: tuple[Statement, ...]
-    #: Of each new statement: its status, and the index of the old one that it was, or -1.
-    statuses: tuple[str, ...]
-    partners: tuple[int, ...]
-    #: Old statements that are no more.
-    gone: tuple[int, ...]
-    #: New statements of unchanged text that read or finish other things than before.
-    displaced: frozenset[int]
-    #: Names whose object is changed by other statements, or in another order, than before: `L.append(2)` added.
-    rebuilt: frozenset[str]
-    #: Of changed classes: their bodies.
-    bodies: dict[int, Comparison] = field(default_factory=dict)
+    def __init__(
+        self,
+        old: tuple[Statement, ...],
+        new: tuple[Statement, ...],
+        statuses: tuple[str, ...],
+        partners: tuple[int, ...],
+        gone: tuple[int, ...],
+        displaced: frozenset[int],
+        rebuilt: frozenset[str],
+        bodies: dict[int, Comparison],
+    ) -> None:
+        self.old = old
+        self.new = new
+        #: Of each new statement: its status, and the index of the old one that it was, or -1.
+        self.statuses = statuses
+        self.partners = partners
+        #: Old statements that are no more.
+        self.gone = gone
+        #: New statements of unchanged text that read or finish other things than before.
+        self.displaced = displaced
+        #: Names whose object is changed by other statements, or in another order, than before: `L.append(2)` added.
+        self.rebuilt = rebuilt
+        #: Of changed classes: their bodies.
+        self.bodies = bodies
 
     @property
     def runs(self) -> bool:

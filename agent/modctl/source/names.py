@@ -10,7 +10,6 @@ A chain is a dotted access that starts at a name: `a.b.C` is ("a", "b", "C").
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -37,27 +36,27 @@ class Import(NamedTuple):
     binds: str
 
 
-@dataclass
 class Names:
     """What one statement does with names. All sets are of this scope: a class's own names are not the module's."""
 
-    reads: set[str] = field(default_factory=set)
-    #: Reads that are not the start of a longer chain: the object itself is used.
-    bare: set[str] = field(default_factory=set)
-    chains: set[Chain] = field(default_factory=set)
-    #: What is called while it runs, decorators included.
-    calls: set[Chain] = field(default_factory=set)
-    writes: set[str] = field(default_factory=set)
-    deletes: set[str] = field(default_factory=set)
-    #: Names whose object gets an attribute or item set or deleted.
-    stores_into: set[str] = field(default_factory=set)
-    #: What bodies of functions read of the globals, when they are called.
-    lazy: set[Chain] = field(default_factory=set)
-    #: Names that functions rebind through `global`: run-time state.
-    global_writes: set[str] = field(default_factory=set)
-    imports: list[Import] = field(default_factory=list)
-    lazy_imports: list[Import] = field(default_factory=list)
-    dynamic: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.reads: set[str] = set()
+        #: Reads that are not the start of a longer chain: the object itself is used.
+        self.bare: set[str] = set()
+        self.chains: set[Chain] = set()
+        #: What is called while it runs, decorators included.
+        self.calls: set[Chain] = set()
+        self.writes: set[str] = set()
+        self.deletes: set[str] = set()
+        #: Names whose object gets an attribute or item set or deleted.
+        self.stores_into: set[str] = set()
+        #: What bodies of functions read of the globals, when they are called.
+        self.lazy: set[Chain] = set()
+        #: Names that functions rebind through `global`: run-time state.
+        self.global_writes: set[str] = set()
+        self.imports: list[Import] = []
+        self.lazy_imports: list[Import] = []
+        self.dynamic: set[str] = set()
 
 
 def names_of(node: ast.stmt, *, lazy_annotations: bool) -> Names:

@@ -7,9 +7,8 @@ be changed but may have to follow others has a plan too, with the same text on b
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .bases import Base, base_of
 from .codes import (
@@ -26,7 +25,7 @@ from .codes import (
 )
 from .comparison import CHANGED, CODE, NEW, SAME, Comparison, bound, compare, providers
 from .names import Import
-from .statements import ASSIGN, CLASS, Statement, statements_of, text_of
+from .statements import ASSIGN, CLASS, Statement, configures_logging, statements_of, text_of
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -38,8 +37,7 @@ TIER_NOOP, TIER_CODE, TIER_PATCH = "NOOP", "CODE", "PATCH"
 SAME_BEHAVIOUR, OTHER_BEHAVIOUR, INNER_BEHAVIOUR = "same", "other", "inner"
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """One version of a module's source, read."""
 
     source: str
@@ -80,27 +78,35 @@ def _annotations_are_lazy(tree: ast.Module) -> bool:
     )
 
 
-@dataclass
 class ModulePlan:
     """How one module comes from `old` to `new`."""
 
-    name: str
-    filename: str
-    source: str
-    package: bool
-    comparison: Comparison
-    code: CodeType
-    #: Functions' codes that differ in anything, positions included.
-    pairs: list[Pair]
-    #: Of CODE statements, by index: what their functions do.
-    behaviours: dict[int, str]
-    old: Text = field(repr=False)
-    new: Text = field(repr=False)
-    #: Whether it is known that no statement of it has to run; see following.is_quiet.
-    quiet: bool = False
-    #: Names that may get another value, as far as somebody has asked; see following.potential_names.
-    names: frozenset[str] = frozenset()
-    _pieces: dict[tuple[int, tuple[int, ...]], CodeType] = field(default_factory=dict, repr=False)
+    def __init__(
+        self,
+        name: str,
+        *,
+        package: bool,
+        comparison: Comparison,
+        pairs: list[Pair],
+        behaviours: dict[int, str],
+        old: Text,
+        new: Text,
+    ) -> None:
+        self.name = name
+        self.filename = new.filename
+        self.package = package
+        self.comparison = comparison
+        #: Functions' codes that differ in anything, positions included.
+        self.pairs = pairs
+        #: Of CODE statements, by index: what their functions do.
+        self.behaviours = behaviours
+        self.old = old
+        self.new = new
+        #: Whether it is known that no statement of it has to run; see following.is_quiet.
+        self.quiet = False
+        #: Names that may get another value, as far as somebody has asked; see following.potential_names.
+        self.names: frozenset[str] = frozenset()
+        self._pieces: dict[tuple[int, tuple[int, ...]], CodeType] = {}
 
     @property
     def changed(self) -> bool:
@@ -167,29 +173,44 @@ class ModulePlan:
         """Names that functions rebind through `global`."""
         return frozenset(name for statement in self.comparison.new for name in statement.global_writes)
 
+    @property
+    def old_source(self) -> str:
+        """The old version's text."""
+        return self.old.source
+
+    @property
+    def new_tree(self) -> ast.Module:
+        """The new version's tree."""
+        return self.new.tree
+
+    @cached_property
+    def configures_logging(self) -> bool:
+        """Whether a statement of either version may configure logging."""
+        return any(map(configures_logging, (*self.comparison.old, *self.comparison.new)))
+
     @cached_property
     def _imports(self) -> list[ast.stmt]:
-        return module_imports(self.new.tree)
+        return module_imports(self.new_tree)
 
     def piece(self, index: int, body: tuple[int, ...] = ()) -> CodeType:
         """The code of one statement; with `body`, of a class with only these statements of its body."""
         key = (index, body)
         if key not in self._pieces:
-            node = self.new.tree.body[index]
+            node = self.new_tree.body[index]
             if body:
                 assert isinstance(node, ast.ClassDef)
                 node = class_part(node, list(body))
-            self._pieces[key] = compile_pieces(self.new.tree, [node], self.filename, imports=self._imports)
+            self._pieces[key] = compile_pieces(self.new_tree, [node], self.filename, imports=self._imports)
         return self._pieces[key]
 
     def value_piece(self, index: int) -> CodeType:
         """The code of an assignment's right side, to be evaluated."""
         key = (index, (-1,))
         if key not in self._pieces:
-            node = self.new.tree.body[index]
+            node = self.new_tree.body[index]
             assert isinstance(node, (ast.Assign, ast.AnnAssign))
             assert node.value is not None
-            self._pieces[key] = compile_value(self.new.tree, node.value, self.filename)
+            self._pieces[key] = compile_value(self.new_tree, node.value, self.filename)
         return self._pieces[key]
 
     @cached_property
@@ -239,7 +260,9 @@ def plan_module(name: str, old: Text, new: Text, *, package: bool) -> ModulePlan
     """How the module comes from one text to the other. Give the same object twice for one that only follows others."""
     comparison = compare(old.statements, new.statements)
     pairs, behaviours = ([], {}) if old is new else _pair(old, new, comparison)
-    return ModulePlan(name, new.filename, new.source, package, comparison, new.code, pairs, behaviours, old, new)
+    return ModulePlan(
+        name, package=package, comparison=comparison, pairs=pairs, behaviours=behaviours, old=old, new=new
+    )
 
 
 def _pair(old: Text, new: Text, comparison: Comparison) -> tuple[list[Pair], dict[int, str]]:

@@ -1,13 +1,13 @@
 """A module or class body as a list of statements, each with what it does.
 
-A `Statement` holds only strings, numbers and tuples of them, so that it can travel as JSON (`to_wire`, `from_wire`).
+A `Statement` holds only strings, numbers and tuples of them, so that it can travel; see wire.py.
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from .fingerprints import fingerprint, mask
 from .names import Chain, Import, chain_of, names_of
@@ -30,9 +30,19 @@ _REFILLING = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True)
+#: Calls and attributes by which logging is configured.
+_CONFIGURES: Final = frozenset({
+    "dictConfig", "fileConfig", "basicConfig", "addHandler", "removeHandler", "addFilter", "removeFilter", "setLevel",
+    "setFormatter", "disable", "propagate", "disabled",
+})  # fmt: skip
+
+
 class Statement:
-    """One statement of a body."""
+    """One statement of a body. Never changed once it is made; attributes that are at their default are the class's.
+
+    No dataclass: every process of a service loads this when it is first changed, and making the methods of one takes
+    longer than all else in here.
+    """
 
     index: int
     kind: str
@@ -72,7 +82,29 @@ class Statement:
     #: Annotated names that it adds to the scope's __annotations__.
     annotates: tuple[str, ...] = ()
 
-    @property
+    def __init__(
+        self, index: int, kind: str, label: str, first_line: int, last_line: int, text: str, mask: str, **others: Any
+    ) -> None:
+        self.__dict__.update(others)
+        self.index, self.kind, self.label = index, kind, label
+        self.first_line, self.last_line = first_line, last_line
+        self.text, self.mask = text, mask
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Statement) and all(getattr(self, n) == getattr(other, n) for n in FIELDS)
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.text))
+
+    def replaced(self, **changes: Any) -> Statement:
+        """The same with other values."""
+        made = Statement.__new__(Statement)
+        made.__dict__.update(self.__dict__, **changes)
+        made.__dict__.pop("touches", None)
+        made.__dict__.pop("builds_on", None)
+        return made
+
+    @cached_property
     def touches(self) -> frozenset[str]:
         """Names whose binding or object it changes."""
         roots = set(self.writes) | set(self.stores_into)
@@ -80,7 +112,7 @@ class Statement:
             roots.add(self.method_call[0])
         return frozenset(roots)
 
-    @property
+    @cached_property
     def builds_on(self) -> frozenset[str]:
         """Names that it changes starting from what they were: `X += 1`, `L.append(1)`, `f = d(f)`, `del t`."""
         found = {name for name in self.touches if name in self.reads or name not in self.writes or name in self.deletes}
@@ -90,28 +122,15 @@ class Statement:
             found -= set(self.writes)
         return frozenset(found)
 
-    def to_wire(self) -> list[Any]:
-        """JSON-able; the order of the fields is the format."""
-        return list(astuple(self))
 
-    @classmethod
-    def from_wire(cls, wire: list[Any]) -> Statement:
-        """What to_wire made."""
-        return _statement(_tuples(wire))
+FIELDS: Final = tuple(Statement.__annotations__)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _statement(fields: Any) -> Statement:
-    made = Statement(*fields)
-    return replace(
-        made,
-        imports=tuple(Import(*item) for item in made.imports),
-        lazy_imports=tuple(Import(*item) for item in made.lazy_imports),
-        body=tuple(map(_statement, made.body)),
-    )
+def configures_logging(statement: Statement) -> bool:
+    """Whether a statement, or a function that it defines, may configure logging."""
+    called = {chain[-1] for chain in (*statement.calls, *statement.lazy, statement.attribute_store) if chain}
+    # `logging.getLogger("a").setLevel(…)` tells only the first of its calls.
+    return not called.isdisjoint(_CONFIGURES) or (statement.kind == EXPRESSION and "getLogger" in called)
 
 
 def statements_of(
@@ -134,7 +153,7 @@ def statements_of(
         is_doc = index == 0 and isinstance(node, ast.Expr) and _is_text(node.value)
         same = known.get(text_of(node, lines)) if known and lines is not None and not is_doc else None
         if same is not None and same.kind != DOC:
-            found.append(replace(_moved(same, lines_of(node)[0] - same.first_line), index=index))
+            found.append(_moved(same, lines_of(node)[0] - same.first_line).replaced(index=index))
         else:
             found.append(_read(index, node, lazy_annotations, is_doc))
     return tuple(found)
@@ -144,8 +163,7 @@ def _moved(statement: Statement, lines: int) -> Statement:
     """The statement so many lines further down."""
     if not lines:
         return statement
-    return replace(
-        statement,
+    return statement.replaced(
         first_line=statement.first_line + lines,
         last_line=statement.last_line + lines,
         body=tuple(_moved(inner, lines) for inner in statement.body),
@@ -202,15 +220,15 @@ def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> S
         annotates=_annotated(node),
     )
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return replace(common, defaults=_defaults(node, lazy_annotations))
+        return common.replaced(defaults=_defaults(node, lazy_annotations))
     if isinstance(node, ast.ClassDef):
-        return replace(common, **_class_facts(node, lazy_annotations))
+        return common.replaced(**_class_facts(node, lazy_annotations))
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-        return replace(common, value_kind=_value_kind(node.value), attribute_store=_attribute_store(node))
+        return common.replaced(value_kind=_value_kind(node.value), attribute_store=_attribute_store(node))
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         chain = chain_of(node.value.func)
         if chain is not None and len(chain) > 1:
-            return replace(common, method_call=chain)
+            return common.replaced(method_call=chain)
     return common
 
 
@@ -344,8 +362,7 @@ def _mangled(statement: Statement, owner: str) -> Statement:
             for name in found
         )
 
-    return replace(
-        statement,
+    return statement.replaced(
         reads=mangle(statement.reads),
         bare=mangle(statement.bare),
         writes=mangle(statement.writes),

@@ -8,17 +8,18 @@ out from the texts, which whoever unpacks can get.
 
 from __future__ import annotations
 
+import ast
 import marshal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from .bases import Base
 from .codes import Pair
-from .comparison import CHANGED, CODE, NEW, Comparison
+from .comparison import CHANGED, NEW, Comparison, compare
 from .following import is_quiet
 from .names import Import
-from .plan import TIER_NOOP, ModulePlan
-from .statements import ASSIGN, CLASS, DEF, Statement
+from .plan import TIER_NOOP, ModulePlan, read_text
+from .statements import ASSIGN, CLASS, DEF, FIELDS, IMPORT, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
     from .plan import Text
 
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 1
-_DEFAULTS: Final = {
-    name: field.default for name, field in Statement.__dataclass_fields__.items() if field.name not in ("body",)
-}
+VERSION: Final = 2
+_DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
 def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
@@ -42,21 +41,14 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
     """
     names = set(names)
     comparison = plan.comparison
-    likely = [
-        statement.index
-        for statement, status in zip(comparison.new, comparison.statuses, strict=True)
-        if status in (CHANGED, NEW)
-        or statement.index in comparison.displaced
-        or (statement.touches & names and status != CODE and statement.kind not in (DEF, CLASS))
-    ]
     rest = (
         tuple(map(_fields, comparison.old)) if plan.changed else None,
         tuple(map(_fields, comparison.new)),
         _comparison(comparison),
         _bases(plan, names),
     )
-    runs = comparison.runs
-    pieces = _pieces(plan, likely) if runs or not plan.changed else {}
+    quiet = is_quiet(plan, names)
+    pieces = {key: marshal.dumps(code) for key, code in _pieces(plan, set() if quiet else names).items()}
     return marshal.dumps(
         (
             VERSION,
@@ -64,13 +56,14 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
             plan.package,
             plan.changed,
             plan.tier if plan.changed else TIER_NOOP,
-            runs,
-            is_quiet(plan, names),
+            comparison.runs,
+            quiet,
+            plan.configures_logging,
             tuple(plan.removed),
             [(pair.old, pair.new, pair.route, pair.differs) for pair in plan.pairs],
             plan.behaviours,
             marshal.dumps(rest),
-            marshal.dumps(pieces),
+            pieces,
         )
     )
 
@@ -89,14 +82,14 @@ def _fields(statement: Statement) -> dict[str, Any]:
 
 
 def _statement(fields: dict[str, Any]) -> Statement:
-    """What _fields took apart. The dataclass's own way takes ten times as long, and there are thousands."""
+    """What _fields took apart. There are thousands, so this one does not go through its constructor."""
     made = Statement.__new__(Statement)
     for name in ("imports", "lazy_imports"):
         if name in fields:
             fields[name] = tuple(Import(*item) for item in fields[name])
     if "body" in fields:
         fields["body"] = tuple(map(_statement, fields["body"]))
-    made.__dict__.update(fields)
+    made.__dict__ = fields
     return made
 
 
@@ -131,28 +124,44 @@ def _base(told: Any) -> Base | None:
     return None if told is None else Base(*told)
 
 
-def _pieces(plan: ModulePlan, indexes: list[int]) -> dict[tuple[int, tuple[int, ...]], CodeType]:
-    """The code of statements that are likely to run. Of a class whose header stayed: what of its body changed."""
+def _pieces(plan: ModulePlan, names: set[str]) -> dict[tuple[int, tuple[int, ...]], CodeType]:
+    """The code of statements that may run. Of a class whose header stayed, also of what of its body changed, and
+    of that with what of it reads one of the names.
+    """
     found: dict[tuple[int, tuple[int, ...]], CodeType] = {}
     comparison = plan.comparison
-    for index in indexes:
-        statement, body = comparison.new[index], comparison.bodies.get(index)
-        if statement.kind == CLASS and body is not None:
-            old = comparison.old[comparison.partners[index]]
-            chosen = tuple(changed_in_body(statement, body))
-            if statement.header == old.header and not statement.decorated:
-                if chosen:
-                    found[index, chosen] = plan.piece(index, chosen)
-                continue
+    for statement, status in zip(comparison.new, comparison.statuses, strict=True):
+        index = statement.index
+        changed = status in (CHANGED, NEW) or index in comparison.displaced
+        if not (changed or statement.kind == IMPORT or statement.touches & names or _reads(statement) & names):
+            continue
         found[index, ()] = plan.piece(index)
         if statement.attribute_store:
             found[index, (-1,)] = plan.value_piece(index)
+        if statement.kind != CLASS or statement.decorated or comparison.partners[index] < 0:
+            continue
+        old = comparison.old[comparison.partners[index]]
+        if statement.header == old.header:
+            body = comparison.bodies.get(index) or compare(old.body, statement.body)
+            reading = {inner.index for inner in statement.body if _reads(inner) & names}
+            # Most of these names keep their value in the end; what methods name in annotations nearly always.
+            data = {inner.index for inner in statement.body if inner.kind != DEF and inner.index in reading}
+            for others in ((), data, reading):
+                if chosen := changed_in_body(statement, body, others):
+                    found[index, tuple(chosen)] = plan.piece(index, tuple(chosen))
     return found
 
 
-def changed_in_body(statement: Statement, body: Comparison) -> list[int]:
-    """What of a class's body has to run where nothing outside of it has another value."""
+def _reads(statement: Statement) -> set[str]:
+    """Names that a statement reads when it runs, itself or in what it calls."""
+    lazy = {chain[0] for chain in statement.lazy} if statement.calls else set()
+    return {*statement.reads, *statement.bare, *(chain[0] for chain in statement.chains), *lazy}
+
+
+def changed_in_body(statement: Statement, body: Comparison, others: Iterable[int] = ()) -> list[int]:
+    """What of a class's body has to run where nothing outside of it has another value, but for what `others` read."""
     chosen = {i for i, status in enumerate(body.statuses) if status in (CHANGED, NEW)} | set(body.displaced)
+    chosen.update(others)
     last: dict[str, int] = {}
     writers: dict[str, list[int]] = {}
     for inner in statement.body:
@@ -175,23 +184,27 @@ class SentPlan(ModulePlan):
     Args:
         name: the module's.
         packed: what pack() made.
-        old_text, new_text: give the two versions, read; called only where the packed plan does not know.
+        old_text, new_text: give the two versions; called only where the packed plan does not know. They are read
+            where more than the text itself is asked for.
 
     Raises:
         ValueError, EOFError, TypeError: it is none, or of another version.
     """
 
-    def __init__(self, name: str, packed: bytes, old_text: Callable[[], Text], new_text: Callable[[], Text]) -> None:
+    def __init__(self, name: str, packed: bytes, old_text: Callable[[], str], new_text: Callable[[], str]) -> None:
         told = marshal.loads(packed)  # noqa: S302 - it comes from the gateway, as compiled code does
         if told[0] != VERSION:
             raise ValueError(f"the plan of {name} has version {told[0]}, not {VERSION}")
-        _, filename, package, changed, tier, runs, quiet, removed, pairs, behaviours, rest, pieces = told
+        _, filename, package, changed, tier, runs, quiet, logging, removed, pairs, behaviours, rest, pieces = told
         self.name, self.filename, self.package = name, str(filename), bool(package)
         self._changed, self._tier, self._runs = bool(changed), str(tier), bool(runs)
         self.behaviours = behaviours
         self.quiet = bool(quiet)
         self._rest: bytes = rest
-        self._packed_pieces: bytes = pieces
+        self._packed_pieces: dict[tuple[int, tuple[int, ...]], bytes] = pieces
+        self._pieces = {}
+        self.names = frozenset()
+        self.configures_logging = bool(logging)
         self._removed = frozenset(removed)
         self.pairs = [Pair(*pair) for pair in pairs]
         self._old_text, self._new_text = old_text, new_text
@@ -221,15 +234,25 @@ class SentPlan(ModulePlan):
         """As of ModulePlan: what was packed holds no code but that of its pairs."""
         return None
 
+    @property
+    def old_source(self) -> str:
+        """As of ModulePlan."""
+        return self._old_text()
+
+    @cached_property
+    def new_tree(self) -> ast.Module:
+        """As of ModulePlan."""
+        return ast.parse(self._new_text(), self.filename)
+
     @cached_property
     def old(self) -> Text:  # type: ignore[override]
         """The old version, read."""
-        return self._old_text()
+        return read_text(self._old_text(), self.filename)
 
     @cached_property
     def new(self) -> Text:  # type: ignore[override]
         """The new version, read."""
-        return self._new_text()
+        return read_text(self._new_text(), self.filename) if self.changed else self.old
 
     @cached_property
     def _facts(self) -> tuple[Any, ...]:
@@ -243,10 +266,20 @@ class SentPlan(ModulePlan):
         old = new if self._facts[0] is None else tuple(map(_statement, self._facts[0]))
         return _compared(old, new, self._facts[2])
 
-    @cached_property
-    def _pieces(self) -> dict[tuple[int, tuple[int, ...]], CodeType]:  # type: ignore[override]
-        found: dict[tuple[int, tuple[int, ...]], CodeType] = marshal.loads(self._packed_pieces)  # noqa: S302 - as above
-        return found
+    def piece(self, index: int, body: tuple[int, ...] = ()) -> CodeType:
+        """As of ModulePlan."""
+        self._unpack_piece((index, body))
+        return super().piece(index, body)
+
+    def value_piece(self, index: int) -> CodeType:
+        """As of ModulePlan."""
+        self._unpack_piece((index, (-1,)))
+        return super().value_piece(index)
+
+    def _unpack_piece(self, key: tuple[int, tuple[int, ...]]) -> None:
+        packed = self._packed_pieces.pop(key, None)
+        if packed is not None:
+            self._pieces[key] = marshal.loads(packed)  # noqa: S302 - as above
 
     def base(self, name: str) -> Base | None:
         """As of ModulePlan."""

@@ -86,8 +86,8 @@ def run(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return lambda body: in_process(body, gateway=request.param != "planned here")
 
 
-def in_process(body: str, *, gateway: bool) -> None:
-    script = PRELUDE + (GATEWAY if gateway else "") + textwrap.dedent(body)
+def in_process(body: str, *, gateway: bool, prelude: str = PRELUDE) -> None:
+    script = prelude + (GATEWAY if gateway else "") + textwrap.dedent(body)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -320,4 +320,126 @@ def test_a_module_that_the_program_reloaded_itself_is_looked_at_again() -> None:
         assert tax.tax(1) == 9 and not hasattr(tax, "more"), asked
         """,
         gateway=True,
+    )
+
+
+#: The modules were loaded before anybody watched, and their files written a moment before: nothing proves them yet.
+EARLIER = (
+    PRELUDE.replace("engine = Engine(); engine.start()\n", "")
+    + """
+import time
+engine = Engine(); engine.start()
+deadline_s = time.monotonic() + 10
+while engine.next_expiry_s() is not None and time.monotonic() < deadline_s:
+    time.sleep(engine.next_expiry_s()); engine.expire()  # looks at files, too
+def sent(kind): return [each for _, _, needs in asked if needs for each in json.loads(needs).get(kind, ())]
+"""
+)
+
+
+def test_what_was_loaded_before_is_proven_by_what_a_gateway_compiles() -> None:
+    """The process reads no source for it."""
+    in_process(
+        """
+        from modctl.agent.engine.live import baselines
+        from modctl.source import plan
+        def never(*_, **__): raise AssertionError("the process read a source")
+        baselines.read_text = never
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20 and shop.TEXT == "19 %"
+        assert [each["name"] for each in sent("modules")] == ["tax"] and sent("modules")[0]["unproven"], asked
+        assert sent("followers")[0]["unproven"], asked
+        write("tax.py", "RATE = 20\\ndef tax(x): return x * RATE + 2\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 22 and shop.TEXT == "20 %"
+        assert asked == [(True, "", None)], asked
+        undo()
+        undo()
+        assert held(1) == 7 and shop.TEXT == "7 %" and tax.RATE == 7
+        write("tax.py", "RATE = 7\\ndef tax(x): return x * RATE\\n")
+        assert change(patch("tax"))["outcome"] in ("OUTCOME_UNCHANGED", "OUTCOME_APPLIED") and held(1) == 7
+        """,
+        gateway=True,
+        prelude=EARLIER,
+    )
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        "tax.tax.__code__ = (lambda x: x).__code__.replace(co_filename=held.__code__.co_filename)",
+        "tax.RATE = 8",
+        "del tax.RATE",
+    ],
+    ids=["other code", "another constant", "a name less"],
+)
+@pytest.mark.parametrize("gateway", [False, True], ids=["planned here", "planned by a gateway"])
+def test_what_is_loaded_differs_from_its_file_and_nothing_is_changed(meddle: str, gateway: bool) -> None:
+    in_process(
+        f"""
+        {meddle}
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        code = tax.tax.__code__
+        for _ in range(2):
+            answer = change(patch("tax"))
+            assert reason(answer) == {{"tax": "BASE_DIFFERS"}}, answer
+        assert tax.tax.__code__ is code and shop.TEXT == "7 %"
+        """,
+        gateway=gateway,
+        prelude=EARLIER,
+    )
+
+
+def test_a_follower_that_is_not_what_its_file_says_is_told_of_and_the_change_is_made() -> None:
+    in_process(
+        """
+        shop.more = 1
+        del shop.TEXT
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        answer = change(patch("tax"))
+        assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 20, answer
+        assert any("whether shop has to follow cannot be told" in note for note in answer["side_effects"]), answer
+        assert len([each for each in sent("unprovable") if each["name"] == "shop"]) == 1, asked
+        write("tax.py", "RATE = 20\\ndef tax(x): return x * RATE + 2\\n")
+        answer = change(patch("tax"))
+        assert answer["outcome"] == "OUTCOME_APPLIED" and held(1) == 22, answer
+        assert any("whether shop has to follow cannot be told" in note for note in answer["side_effects"]), answer
+        """,
+        gateway=True,
+        prelude=EARLIER,
+    )
+
+
+def test_a_proof_of_something_else_is_not_taken() -> None:
+    """What a gateway compiled from another text than the process has kept proves nothing."""
+    in_process(
+        """
+        from modctl.gateway.analysis import session
+        real = session.Session._proofs
+        def wrong(self, names):
+            return [{**each, "old": "sha256:" + "0" * 64} for each in real(self, names)]
+        session.Session._proofs = wrong
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20
+        assert not asked[-1][0], asked  # it gave up and planned by itself
+        """,
+        gateway=True,
+        prelude=EARLIER,
+    )
+
+
+def test_a_proof_that_cannot_be_read_is_refused_and_the_process_plans_by_itself() -> None:
+    in_process(
+        """
+        import base64
+        from modctl.gateway.analysis import session
+        real = session.Session._proofs
+        session.Session._proofs = lambda self, names: [
+            {**each, "proof": base64.b64encode(b"none").decode()} for each in real(self, names)
+        ]
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20 and shop.TEXT == "19 %"
+        assert [reason for _, reason, _ in asked][-2:] == ["BAD_PLAN", ""], asked
+        """,
+        gateway=True,
+        prelude=EARLIER,
     )

@@ -159,7 +159,7 @@ def packed_and_unpacked(plan: Any) -> Any:
     from modctl.source.wire import SentPlan, pack
 
     names = plan.names or potential_names(plan, set())
-    return SentPlan(plan.name, pack(plan, names), lambda: plan.old, lambda: plan.new)
+    return SentPlan(plan.name, pack(plan, names), lambda: plan.old.source, lambda: plan.new.source)
 
 
 def _text(source: str) -> str:

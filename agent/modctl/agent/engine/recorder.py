@@ -155,7 +155,8 @@ class Recorder:
                 False,
             )
             loaded.source, loaded.state = None, ""
-            loaded.kept = keeping.keep(text(running.spec.origin), running.stat)
+            ours = text(running.spec.name).startswith("modctl.")  # never changed, so never compared
+            loaded.kept = None if ours else keeping.keep(text(running.spec.origin), running.stat)
             if again:
                 self._generations.reloaded(text(running.spec.name), module, running.spec)
             if (followed := self._followed.get(ident)) is not None:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modctl.gateway.analysis.texts import Bounded, Texts
 from modctl.source.following import imported_names, potential_names
-from modctl.source.plan import plan_module
+from modctl.source.plan import OTHER_BEHAVIOUR, plan_module
+from modctl.source.proofs import pack as pack_proof
+from modctl.source.proofs import proof_of
 from modctl.source.wire import pack
 
 if TYPE_CHECKING:
     from modctl.source.plan import ModulePlan
 
 PLAN_BYTES: Final = 32 * 1024 * 1024
+PROOF_BYTES: Final = 16 * 1024 * 1024
 
 
 class Made(NamedTuple):
@@ -22,10 +25,12 @@ class Made(NamedTuple):
     Attributes:
         packed: base64 of what pack() made.
         names: what may get another value.
+        concerns_others: whether anything differs that other modules could have from it.
     """
 
     packed: str
     names: frozenset[str]
+    concerns_others: bool
 
 
 class Wanted(NamedTuple):
@@ -54,6 +59,7 @@ class Plans:
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
         self._made: Bounded[Made] = Bounded(PLAN_BYTES, lambda made: len(made.packed))
+        self._proofs: Bounded[str] = Bounded(PROOF_BYTES, len)
         self._imports: Bounded[frozenset[str]] = Bounded(4096, lambda _: 1)
         #: How many were really made.
         self.count = 0
@@ -70,7 +76,8 @@ class Plans:
         self.count += 1
         plan = self._plan(wanted)
         names = frozenset(potential_names(plan, set(wanted.seeds)))
-        return self._made.put(wanted, Made(base64.b64encode(pack(plan, names)).decode("ascii"), names))
+        concerns = plan.runs or OTHER_BEHAVIOUR in plan.behaviours.values()
+        return self._made.put(wanted, Made(base64.b64encode(pack(plan, names)).decode("ascii"), names, concerns))
 
     def imported(self, wanted: Wanted, name: str, names: frozenset[str]) -> frozenset[str]:
         """What a module binds by importing some names of another one.
@@ -84,6 +91,18 @@ class Plans:
             text = self._texts.read(wanted.new, wanted.filename)
             seeds = imported_names(text.statements, wanted.name, wanted.package, name, set(names))
             found = self._imports.put(key, frozenset(seeds))
+        return found
+
+    def proof(self, digest: str, filename: str) -> str:
+        """What must be there where a source is what is loaded; base64.
+
+        Raises:
+            as make().
+        """
+        found = self._proofs.get((digest, filename))
+        if found is None:
+            packed = pack_proof(proof_of(self._texts.read(digest, filename)))
+            found = self._proofs.put((digest, filename), base64.b64encode(packed).decode("ascii"))
         return found
 
     def _plan(self, wanted: Wanted) -> ModulePlan:

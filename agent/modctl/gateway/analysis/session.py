@@ -30,6 +30,7 @@ class Facts(NamedTuple):
         origin: where its source is found.
         digest: of what is loaded.
         proven_by: the stat of the file that was read for it; None where the process knows the digest.
+        unproven: whether the process has yet to hold it against what is loaded.
     """
 
     filename: str
@@ -37,6 +38,7 @@ class Facts(NamedTuple):
     origin: str
     digest: str
     proven_by: tuple[int, ...] | None
+    unproven: bool
 
 
 class Known:
@@ -84,6 +86,8 @@ class Session:
         self._ask_baselines: list[str] = []
         #: Modules of which the process cannot tell what is loaded.
         self._unprovable: set[str] = set()
+        #: Modules whose texts were looked at.
+        self._looked: set[str] = set()
         self._reads: dict[str, tuple[str, list[int]]] = {}
         self.told: dict[str, tuple[str, str]] = {}
 
@@ -106,6 +110,7 @@ class Session:
             }
             told["unsure"] = list(self._known.unsure)
             told["unprovable"] = sorted(self._unprovable)
+            told["proofs"] = self._proofs(made.keys() | self._looked)
             self.told = {wanted.name: (wanted.old, wanted.new) for wanted, _ in made.values()}
         return json.dumps(told, separators=(",", ":")).encode()
 
@@ -117,7 +122,7 @@ class Session:
         """
         for told in needs.get("texts") or ():
             digest = str(told.get("digest") or "")
-            if bool(told.get("is_bytes")) == digest.startswith("text:"):
+            if not digest or bool(told.get("is_bytes")) == digest.startswith("text:"):
                 raise GivenUpError(f"the source of {told.get('name')} came in another form than its digest")
             self._texts.add_packed(digest, base64.b64decode(told["packed"]))
         for told in needs.get("modules") or ():
@@ -127,7 +132,9 @@ class Session:
             self._take_facts(told)
             for of in told["of"]:
                 self._known.holders.setdefault(of, set()).add(told["name"])
-        self._unprovable.update(told["name"] for told in needs.get("unprovable") or ())
+        for told in needs.get("unprovable") or ():
+            self._unprovable.add(told["name"])
+            self._known.facts.pop(told["name"], None)
         for told in needs.get("unsure") or ():
             self._known.unsure[told["name"]] = told["file"]
 
@@ -152,7 +159,8 @@ class Session:
         if not self._texts.knows(digest):
             self._ask_texts.append(name)
         proven_by = None if stat is None else tuple(stat)
-        self._known.facts[name] = Facts(told["filename"], told["package"], told["origin"], digest, proven_by)
+        unproven = bool(told.get("unproven"))
+        self._known.facts[name] = Facts(told["filename"], told["package"], told["origin"], digest, proven_by, unproven)
 
     def _new_of(self, name: str) -> str:
         """The digest of what a module is to become."""
@@ -175,6 +183,7 @@ class Session:
         nothing: frozenset[str] = frozenset()
         made: dict[str, tuple[Wanted, Made]] = {}
         settled: dict[str, list[str]] = {}
+        self._looked = set()
         todo = sorted(self._own)
         seeds: dict[str, frozenset[str]] = {}
         while todo:
@@ -182,6 +191,8 @@ class Session:
             wanted = self._wanted(name, seeds.get(name, nothing))
             if not self._texts.knows(wanted.old):
                 raise GivenUpError(f"the source of {name} is not kept any more")
+            if self._known.facts[name].unproven:
+                self._plans.proof(wanted.old, wanted.filename)  # while its tree is there: the plan lets go of it
             each = self._plans.make(wanted)
             made[name] = wanted, each
             others = {other for other in self._known.holders.get(name, ()) if other in self._known.facts}
@@ -192,6 +203,7 @@ class Session:
                 if not self._texts.knows(follower.new):
                     self._ask_texts.append(other)
                     continue
+                self._looked.add(other)
                 found = self._plans.imported(follower, name, each.names)
                 if found - seeds.get(other, nothing) or (found and other not in made):
                     seeds[other] = seeds.get(other, nothing) | found
@@ -239,14 +251,32 @@ class Session:
             found["old_stat"] = list(facts.proven_by)
         return found
 
+    def _proofs(self, names: set[str]) -> list[dict[str, Any]]:
+        """Of modules whose source the process has yet to hold against what is loaded: what must be there."""
+        told: list[dict[str, Any]] = []
+        for name in sorted(names):
+            facts = self._known.facts[name]
+            if not facts.unproven:
+                continue
+            proof = self._plans.proof(facts.digest, facts.filename)
+            each: dict[str, Any] = {"name": name, "proof": proof, **self._loaded(name)}
+            if facts.proven_by is not None:
+                each["packed"] = base64.b64encode(self._texts.packed(facts.digest)).decode("ascii")
+            told.append(each)
+            # Whatever it answers, it knows then, and says so where this is not what is loaded.
+            self._known.facts[name] = facts._replace(unproven=False)
+        return told
+
     def _entry(self, wanted: Wanted, made: Made) -> dict[str, Any]:
         name = wanted.name
         facts = self._known.facts[name]
         told: dict[str, Any] = {"name": name, "plan": made.packed, "new": wanted.new, **self._loaded(name)}
+        told["filename"] = wanted.filename
         told["names"] = sorted(made.names) if len(made.names) < _MANY else ["*"]
         if wanted.new == wanted.old and name not in self._own:
             told["follows"] = True
             return told
+        told["concerns_others"] = made.concerns_others
         told["packed"] = base64.b64encode(self._texts.packed(wanted.new)).decode("ascii")
         if facts.proven_by is not None:
             told["old_packed"] = base64.b64encode(self._texts.packed(wanted.old)).decode("ascii")

@@ -22,11 +22,10 @@ from typing import Any
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.keeping import decode
 from modctl.agent.engine.live.values import class_dict, is_class, same_data
-from modctl.source.bases import base_of, evaluate
+from modctl.source.bases import evaluate
 from modctl.source.codes import children, deep_signature
-from modctl.source.comparison import bound
 from modctl.source.plan import Text, read_text
-from modctl.source.statements import ASSIGN, COMPOUND
+from modctl.source.proofs import Proof, proof_of
 
 _STARTED_S = time.time()
 
@@ -93,12 +92,21 @@ class Baselines:
             text = _read(name, recorded, filename)
         else:
             text = _read(name, self.unproven(name, module, filename), filename)
-            self._prove(name, module, text)
+            self.hold(name, module, proof_of(text))
         self.remember(module, text)
         return text
 
-    def _prove(self, name: str, module: ModuleType, text: Text) -> None:
-        differing, compared = _compare(module, text)
+    def written_s(self, module: ModuleType, filename: str) -> float:  # noqa: ARG002 - the signature is given
+        """When the text was written, in seconds since the epoch; 0.0 where there is no file."""
+        return os.stat(filename).st_mtime if os.path.isfile(filename) else 0.0
+
+    def hold(self, name: str, module: ModuleType, proof: Proof) -> None:
+        """Holds what a text says against what is loaded.
+
+        Raises:
+            RefusedError: the text is not what is loaded, or nothing tells whether it is.
+        """
+        differing, compared = _compare(module, proof)
         if differing:
             raise RefusedError(
                 name,
@@ -106,7 +114,7 @@ class Baselines:
                 f"its file is not what is loaded ({', '.join(differing[:3])} differ), and what was loaded is not known",
                 "Start the agent before the file changes, or use reimport",
             )
-        if not compared and os.path.isfile(text.filename) and os.stat(text.filename).st_mtime > self._started_s:
+        if not compared and self.written_s(module, proof.filename) > self._started_s:
             raise RefusedError(
                 name,
                 "BASE_DIFFERS",
@@ -171,14 +179,14 @@ def is_loaded(module: object, source: str) -> bool:
         text = read_text(source, filename_of("", module))
     except (SyntaxError, ValueError):
         return False
-    differing, compared = _compare(module, text)
+    differing, compared = _compare(module, proof_of(text))
     return bool(compared) and not differing
 
 
-def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
+def _compare(module: ModuleType, proof: Proof) -> tuple[list[str], int]:
     """Functions whose live code is not what the text compiles to, and how many were compared."""
     codes: dict[tuple[int, str], list[CodeType]] = {}
-    todo = [text.code]
+    todo = [proof.code]
     while todo:
         code = todo.pop()
         codes.setdefault((code.co_firstlineno, code.co_name), []).append(code)
@@ -188,26 +196,20 @@ def _compare(module: ModuleType, text: Text) -> tuple[list[str], int]:
     compared = 0
     for function in _functions(namespace):
         code = function.__code__
-        if code.co_filename != text.filename:
+        if code.co_filename != proof.filename:
             continue
         compared += 1
         found = codes.get((code.co_firstlineno, code.co_name), [])
         if not any(code == other or deep_signature(code) == deep_signature(other) for other in found):
             differing.append(function.__qualname__)
-    return differing + _names_that_differ(namespace, text), compared
+    return differing + _names_that_differ(namespace, proof), compared
 
 
-def _names_that_differ(namespace: dict[str, Any], text: Text) -> list[str]:
+def _names_that_differ(namespace: dict[str, Any], proof: Proof) -> list[str]:
     """Names that the text binds and the module lacks, and constants that are not what the text says."""
-    last = bound(text.statements)
-    state = {name for statement in text.statements for name in statement.global_writes}
-    found = [name for name, index in last.items() if name not in namespace and text.statements[index].kind != COMPOUND]
-    for name, index in last.items():
-        statement = text.statements[index]
-        if statement.kind != ASSIGN or statement.label != name or name in state or name not in namespace:
-            continue
-        base = base_of(text.tree.body[index])
-        if base is None or base.display or base.names or sum(name in s.touches for s in text.statements) > 1:
+    found = [name for name in proof.names if name not in namespace]
+    for name, base in proof.constants.items():
+        if name not in namespace:
             continue
         known, value = evaluate(base, namespace, ())
         if known and not same_data(value, namespace[name]):

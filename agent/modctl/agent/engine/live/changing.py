@@ -74,6 +74,8 @@ class Patching:
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
         offer = offer_of(request.raw)
+        if offer is not None and offer.asks:
+            Asking(offer, self.baselines, []).answer()
         brought, new, refusals = self._brought(changes, request, planned=offer is not None)
         if refusals:
             return refused(refusals)

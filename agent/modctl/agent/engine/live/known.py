@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import weakref
     from types import ModuleType
 
+    from modctl.agent.engine.generations import Loaded
     from modctl.agent.engine.memory import Memory
     from modctl.source.plan import Text
+    from modctl.source.proofs import Proof
 
 
 class Record(NamedTuple):
@@ -43,22 +45,31 @@ class KnownBaselines(Baselines):
         super().__init__()
         self._memory = memory
         self._records: dict[int, Record] = {}
+        #: Of modules whose source is yet to be proven: what is kept of their file, and its digest.
+        self._candidates: dict[int, tuple[bytes, str]] = {}
         #: Of modules whose source cannot be proven: with which spec and which file that was found out.
         self._unproven: dict[int, tuple[weakref.ref[ModuleType], object, object, RefusedError]] = {}
 
     def of(self, name: str, module: ModuleType) -> Text:
         """As of Baselines. What cannot be proven is not tried again until its file changes."""
-        path = module.__dict__.get("__file__")
-        about = module.__dict__.get("__spec__"), stat_of_file(path) if type(path) is str else None
-        failed = self._unproven.get(id(module))
-        if failed is not None and failed[0]() is module and failed[1:3] == about:
-            raise failed[3]
-        self._unproven.pop(id(module), None)
+        about = self._about(module)
+        self._raise_if_it_failed(module, about)
         try:
             return super().of(name, module)
         except RefusedError as error:
             self._unproven[id(module)] = (self._reference(module), *about, error.with_traceback(None))
             raise
+
+    def _raise_if_it_failed(self, module: ModuleType, about: tuple[object, object]) -> None:
+        failed = self._unproven.get(id(module))
+        if failed is not None and failed[0]() is module and failed[1:3] == about:
+            raise failed[3]
+        self._unproven.pop(id(module), None)
+
+    def _about(self, module: ModuleType) -> tuple[object, object]:
+        """With which spec and which file something is found out of a module."""
+        path = module.__dict__.get("__file__")
+        return module.__dict__.get("__spec__"), stat_of_file(path) if type(path) is str else None
 
     # -- by text
 
@@ -80,12 +91,29 @@ class KnownBaselines(Baselines):
             return source_of(name, module, path)
         return None
 
+    def source(self, name: str, module: ModuleType) -> str:
+        """The text that is loaded.
+
+        Raises:
+            RefusedError: as of().
+        """
+        known = self.known(module)
+        found = known.source if known is not None else self.recorded(name, module)
+        return self.of(name, module).source if found is None else found
+
     def unproven(self, name: str, module: ModuleType, filename: str) -> str:
         """The text as it was first seen, to be compared with what is loaded."""
         loaded = self._memory.generations.loaded(module)
         if loaded is not None and loaded.kept is not None:
             return decode(keeping.unpack(loaded.kept))
         return super().unproven(name, module, filename)
+
+    def written_s(self, module: ModuleType, filename: str) -> float:
+        """As of Baselines: of the file as it was first seen, where that is what is kept."""
+        loaded = self._memory.generations.loaded(module)
+        if loaded is not None and loaded.kept is not None and loaded.stat is not None:
+            return loaded.stat.mtime_ns / 1e9
+        return super().written_s(module, filename)
 
     def remember(self, module: ModuleType, text: Text) -> None:
         """As of Baselines: the text is the newer knowledge."""
@@ -101,6 +129,8 @@ class KnownBaselines(Baselines):
 
     def identity(self, name: str, module: ModuleType) -> dict[str, Any]:
         """What tells which source is loaded: `{"digest": …}`, or `{"stat": …}` of a file that is it.
+
+        With `"unproven": True` where that is yet to be held against what is loaded: see prove().
 
         Raises:
             RefusedError: it cannot be proven.
@@ -120,7 +150,49 @@ class KnownBaselines(Baselines):
                 return {"digest": digest}
         if known is None and loaded is not None and loaded.source is not None:
             return {"digest": digest_of_text(loaded.source)}
+        if known is None:
+            self._raise_if_it_failed(module, self._about(module))
+            if (candidate := self._candidate(module, loaded)) is not None:
+                return candidate
         return {"digest": digest_of_text(self.of(name, module).source)}
+
+    def _candidate(self, module: ModuleType, loaded: Loaded | None) -> dict[str, Any] | None:
+        """A source that may be what is loaded, where somebody else can read it; None where that is for us to do."""
+        if loaded is not None and loaded.kept is not None:
+            found = self._candidates.get(id(module))
+            if found is None or found[0] is not loaded.kept:
+                digest = f"sha256:{sha256(keeping.unpack(loaded.kept)).hexdigest()}"
+                found = self._candidates[id(module)] = (loaded.kept, digest)
+            return {"digest": found[1], "unproven": True}
+        path = module.__dict__.get("__file__")
+        if super().recorded("", module) is None and type(path) is str and path.endswith(".py"):
+            stat = stat_of_file(path)
+            return None if stat is None else {"stat": list(stat), "unproven": True}
+        return None
+
+    def prove(self, name: str, module: ModuleType, digest: str, proof: Proof, packed: bytes) -> bool:
+        """Holds what the candidate of identity() says against what is loaded, and puts it on record. Where it is
+        not what is loaded, identity() says so from now on.
+
+        Returns:
+            whether it is what is loaded.
+
+        Args:
+            name: the module's.
+            module: what is loaded.
+            digest: the candidate's.
+            proof: what it says.
+            packed: it, compressed, where it is a file.
+        """
+        loaded, about = self._memory.generations.loaded(module), self._about(module)
+        self._candidates.pop(id(module), None)
+        try:
+            self.hold(name, module, proof)
+        except RefusedError as error:
+            self._unproven[id(module)] = (self._reference(module), *about, error.with_traceback(None))
+            return False
+        self.put_on_record(module, digest, packed or (loaded.kept if loaded is not None else None) or b"")
+        return True
 
     def packed(self, name: str, module: ModuleType) -> tuple[bytes, bool]:
         """The source that is loaded, compressed, and whether as bytes of a file; else as UTF-8.
@@ -132,9 +204,10 @@ class KnownBaselines(Baselines):
         if record is not None:
             return record.packed, not record.digest.startswith("text:")
         known = self.known(module)
-        source = known.source if known is not None else self.recorded(name, module)
-        if source is None:
-            source = self.of(name, module).source
+        loaded = self._memory.generations.loaded(module)
+        if known is None and loaded is not None and loaded.source is None and loaded.kept is not None:
+            return loaded.kept, True
+        source = self.source(name, module)
         return zlib.compress(source.encode("utf-8", "surrogatepass"), 1), False
 
     def record_of(self, module: ModuleType) -> Record | Text | None:

@@ -54,6 +54,8 @@ class Merger:
         self.forwards: list[tuple[FunctionType, Any, str]] = []
         #: ids of live functions that have their new code already: the sweep leaves them alone.
         self.transplanted: set[int] = set()
+        #: Of functions that only get other code, by id: whether it does something else.
+        self.differs: dict[int, bool] = {}
         self.notes: list[str] = []
         #: Names that kept their live value though the source has another, and classes that could not be changed in
         #: place.

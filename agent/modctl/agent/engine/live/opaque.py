@@ -8,8 +8,7 @@ Unless an adapter knows the type, or the operator accepts that, such a statement
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import CONTAINERS, MISSING, is_class, is_opaque, type_name
@@ -44,8 +43,7 @@ class Adapter(Protocol):
         """Whether it is responsible for this object."""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """What a change may do."""
 
     #: Changed statements may call into live opaque objects: what they do there cannot be taken back.

@@ -22,10 +22,12 @@ from modctl.agent.engine.live.baselines import filename_of
 from modctl.agent.engine.live.dependents import holders_of
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.errors import RequestError
-from modctl.source.plan import Text, read_text
+from modctl.source.proofs import unpack as unpack_proof
 from modctl.source.wire import VERSION, SentPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from modctl.agent.engine.live.known import KnownBaselines
 
 #: More than these are asked for in turns.
@@ -34,17 +36,16 @@ _MAGIC: Final = importlib.util.MAGIC_NUMBER.hex()
 
 
 class Entry:
-    """One module's plan, as it came."""
+    """One module's plan, as it came: unpacked once everything that is to be known is known."""
 
-    __slots__ = ("digest", "fields", "name", "names", "old_packed", "packed", "plan")
+    __slots__ = ("digest", "fields", "filename", "name", "names", "plan")
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
         self.name: str = fields["name"]
         self.names: list[str] = fields.get("names") or []
         self.digest: str = fields.get("new") or ""
-        self.packed: bytes = base64.b64decode(fields.get("packed") or "")
-        self.old_packed: bytes = base64.b64decode(fields.get("old_packed") or "")
+        self.filename: str = fields["filename"]
         self.plan: SentPlan
 
     @property
@@ -52,29 +53,44 @@ class Entry:
         """Of the file that is the new source, where it is one."""
         return self.fields.get("stat")
 
+    @property
+    def packed(self) -> bytes:
+        """The new source, compressed."""
+        return base64.b64decode(self.fields.get("packed") or "")
+
+    @property
+    def old_packed(self) -> bytes:
+        """The old source, where it is a file's."""
+        return base64.b64decode(self.fields.get("old_packed") or "")
+
+    @property
+    def concerns_others(self) -> bool:
+        """Whether it changes anything that others could have, beyond code of functions that they call."""
+        return bool(self.fields.get("concerns_others"))
+
     def fits(self, identity: dict[str, Any]) -> bool:
         """Whether it was made for what is loaded."""
         return _fits(self.fields, identity)
 
-    def unpack(self, baselines: KnownBaselines, module: ModuleType) -> None:
+    def unpack(self, baselines: KnownBaselines, module: ModuleType) -> SentPlan:
         """Makes the plan of it.
 
         Raises:
             RequestError: BAD_PLAN: it cannot be read.
         """
 
-        def old() -> Text:
-            return baselines.of(self.name, module)
+        def old() -> str:
+            return baselines.source(self.name, module)
 
-        def new() -> Text:
-            return read_text(keeping.decode(keeping.unpack(self.packed)), self.plan.filename)
+        def new() -> str:
+            return keeping.decode(keeping.unpack(self.packed))
 
         try:
             packed = base64.b64decode(self.fields["plan"])
             self.plan = SentPlan(self.name, packed, old, old if self.fields.get("follows") else new)
         except (KeyError, ValueError, EOFError, TypeError, binascii.Error) as error:
-            message = f"the plan of {self.name} cannot be read: {error!r}"
-            raise RequestError("INVALID_ARGUMENT", "BAD_PLAN", message) from error
+            raise _bad_plan(f"the plan of {self.name} cannot be read: {error!r}") from error
+        return self.plan
 
 
 class Offer:
@@ -88,6 +104,7 @@ class Offer:
         unprovable: modules of which this process has said that it cannot tell what is loaded.
         texts: names of which the source is asked for.
         baselines: names of which it is asked what is loaded.
+        proofs: what must be there where what is loaded is yet to be proven.
     """
 
     def __init__(self, told: dict[str, Any]) -> None:
@@ -98,6 +115,12 @@ class Offer:
         self.unprovable: list[str] = told.get("unprovable") or []
         self.texts: list[str] = told.get("texts") or []
         self.baselines: list[str] = told.get("baselines") or []
+        self.proofs: list[dict[str, Any]] = told.get("proofs") or []
+
+    @property
+    def asks(self) -> bool:
+        """Whether there are no plans in it yet: the gateway wants to know something first."""
+        return bool(self.texts or self.baselines)
 
 
 def offer_of(request: dict[str, Any]) -> Offer | None:
@@ -114,8 +137,11 @@ def offer_of(request: dict[str, Any]) -> Offer | None:
     try:
         return Offer(told)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        message = f"`planned` cannot be read: {error!r}"
-        raise RequestError("INVALID_ARGUMENT", "BAD_PLAN", message) from error
+        raise _bad_plan(f"`planned` cannot be read: {error!r}") from error
+
+
+def _bad_plan(message: str) -> RequestError:
+    return RequestError("INVALID_ARGUMENT", "BAD_PLAN", message)
 
 
 class Asking:
@@ -147,24 +173,20 @@ class Asking:
             RequestError: NEEDS, with what is missing.
             RefusedError: what is loaded of a module that is to change cannot be proven.
         """
+        self._prove(digests)
         found: dict[str, Entry] = {}
         for name, (digest, stat) in digests.items():
             module = sys.modules[name]
             entry = self._offer.entries.get(name)
             identity = self._identity(name, module)
-            if entry is None or not entry.fits(identity) or not _is_of(entry, digest, stat):
+            fits = entry is not None and entry.fits(identity) and entry.filename == filename_of(name, module)
+            if entry is None or not fits or not _is_of(entry, digest, stat):
                 self._need("modules", self._facts(name, module, identity))
             else:
-                entry.unpack(self._baselines, module)
                 found[name] = entry
-        self._ask_for_texts()
-        for name in self._offer.baselines:
-            self._follower(name)
         self._raise_needs()
         for name, entry in self._offer.entries.items():
-            module = sys.modules.get(name)  # type: ignore[assignment]
-            if name not in found and type(module) is ModuleType and entry.fits(self._identity_or_none(name)):
-                entry.unpack(self._baselines, module)
+            if name not in found and entry.fits(self._identity_or_none(name)):
                 found[name] = entry
         self._look_for_holders(found)
         self._raise_needs()
@@ -174,14 +196,48 @@ class Asking:
             if name not in self._unprovable
         ]
         for name, entry in found.items():
-            if entry.plan.filename != filename_of(name, sys.modules[name]):
+            if entry.filename != filename_of(name, sys.modules[name]):
                 self._need("modules", self._facts(name, sys.modules[name], self._identity(name, sys.modules[name])))
         self._raise_needs()
-        return {name: entry.plan for name, entry in found.items()}
+        return {name: entry.unpack(self._baselines, sys.modules[name]) for name, entry in found.items()}
+
+    def answer(self) -> None:
+        """Tells what the gateway wants to know before it plans.
+
+        Raises:
+            RequestError: NEEDS, with that, if there is any.
+        """
+        self._ask_for_texts()
+        for name in self._offer.baselines:
+            self._follower(name)
+        self._raise_needs()
+
+    def _prove(self, own: Container[str]) -> None:
+        """Holds against what is loaded what was not proven to be it.
+
+        Args:
+            own: modules that are to change.
+
+        Raises:
+            RequestError: BAD_PLAN.
+        """
+        for told in self._offer.proofs:
+            try:
+                name, digest = told["name"], told["old"]
+                module = sys.modules.get(name)
+                identity = self._identity_or_none(name)
+                if type(module) is not ModuleType or not identity.get("unproven") or not _is_same(told, identity):
+                    continue
+                proof = unpack_proof(base64.b64decode(told["proof"]))
+                packed = base64.b64decode(told.get("packed") or "")
+            except (KeyError, ValueError, EOFError, TypeError, binascii.Error) as error:
+                raise _bad_plan(f"a proof cannot be read: {error!r}") from error
+            del self._identities[name]
+            if not self._baselines.prove(name, module, digest, proof, packed) and name not in own:
+                self._need("unprovable", {"name": name})
 
     def _look_for_holders(self, found: dict[str, Entry]) -> None:
-        plans = [entry.plan for entry in found.values() if entry.plan.changed]
-        if not any(plan.runs or "other" in plan.behaviours.values() for plan in plans):
+        if not any(entry.concerns_others for entry in found.values()):
             return
         holders = holders_of({name: entry.names for name, entry in found.items() if entry.names})
         settled = {name: set(others) for name, others in self._offer.settled.items()}
@@ -258,6 +314,10 @@ class Asking:
 
 def _fits(told: dict[str, Any], identity: dict[str, Any]) -> bool:
     """Whether what the gateway took to be loaded is."""
+    return not identity.get("unproven") and _is_same(told, identity)
+
+
+def _is_same(told: dict[str, Any], identity: dict[str, Any]) -> bool:
     if "digest" in identity:
         return identity["digest"] is not None and told.get("old") == identity["digest"]
     return bool(told.get("old_stat") == identity["stat"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modctl.agent.engine import commit
 from modctl.agent.engine.live.baselines import Baselines
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.report import Report
 
 
-@dataclass
-class Reloaded:
+class Reloaded(NamedTuple):
     """A committed change."""
 
     report: Report

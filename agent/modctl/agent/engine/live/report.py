@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 TIERS = ("NOOP", "CODE", "PATCH", "FRESH")
 
 
-@dataclass
 class ModuleReport:
     """One module's part. Names are top-level symbols."""
 
-    name: str
-    tier: str = "NOOP"
-    changed: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    #: Statements that ran: their first lines.
-    executed: list[int] = field(default_factory=list)
-    #: Whether its own text changed; False of one that followed others.
-    own: bool = True
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tier = "NOOP"
+        self.changed: list[str] = []
+        self.added: list[str] = []
+        self.removed: list[str] = []
+        self.replaced: list[str] = []
+        self.kept: list[str] = []
+        #: Statements that ran: their first lines.
+        self.executed: list[int] = []
+        #: Whether its own text changed; False of one that followed others.
+        self.own = True
 
     def to_dict(self) -> dict[str, Any]:
         """As the protocol's ModuleChange has it, without name and versions."""
@@ -34,19 +33,19 @@ class ModuleReport:
         return {"tier": f"TIER_{self.tier}", "symbols": symbols}
 
 
-@dataclass
 class Report:
     """The whole change."""
 
-    modules: dict[str, ModuleReport] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    side_effects: list[str] = field(default_factory=list)
-    #: (holder, name, kind): who still holds old objects.
-    stale: list[tuple[str, str, str]] = field(default_factory=list)
-    operations: int = 0
-    executed: int = 0
-    paused_ms: float = 0.0
-    staged_ms: float = 0.0
+    def __init__(self) -> None:
+        self.modules: dict[str, ModuleReport] = {}
+        self.notes: list[str] = []
+        self.side_effects: list[str] = []
+        #: (holder, name, kind): who still holds old objects.
+        self.stale: list[tuple[str, str, str]] = []
+        self.operations = 0
+        self.executed = 0
+        self.paused_ms = 0.0
+        self.staged_ms = 0.0
 
     def module(self, name: str) -> ModuleReport:
         """The part of a module, made where there is none."""

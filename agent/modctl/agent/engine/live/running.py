@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from modctl.agent.engine.live.class_parts import Part, can_run_in_part, run_part
@@ -207,7 +206,7 @@ class Runner:
         part = Part(statement, old, lambda read: self._reads_other(staged, read))
         if is_mapped(live):
             check_part(staged.name, live, part)
-        site = replace(self._site(staged, statement.label, statement), follows=frozenset(part.follows))
+        site = self._site(staged, statement.label, statement)._replace(follows=frozenset(part.follows))
         state = run_part(self.merger, staged, cast("type", live), part, site)
         self.decisions[staged.name, statement.label] = live
         self.evaluation.set_state(staged, statement.index, statement.label, state)
@@ -268,7 +267,7 @@ class Runner:
         if statement.kind == CLASS and is_class(live) and site.old_statement is not None:
             # The whole body ran: an attribute whose statement stayed has another value where that reads what changed.
             part = Part(statement, site.old_statement, lambda read: self._reads_other(staged, read))
-            site = replace(site, follows=frozenset(part.follows))
+            site = site._replace(follows=frozenset(part.follows))
         bound, state = self.merger.merge(live, new, site)
         self.decisions[staged.name, name] = bound
         self.evaluation.set_state(staged, statement.index, name, state)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.world import StagedModule
@@ -19,8 +18,7 @@ BEHAVIOUR = 2
 VALUE = 3
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """Where a value is bound: what a merge may need to know about it."""
 
     module: StagedModule
@@ -46,8 +44,7 @@ class Site:
 
     def inside(self, suffix: str) -> Site:
         """The site of a part of this one's value."""
-        return replace(
-            self,
+        return self._replace(
             what=self.what + suffix,
             inner=True,
             kept_defaults=frozenset(),

@@ -11,7 +11,6 @@ import abc
 import linecache
 import sys
 import time
-from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +138,7 @@ class Transaction:
         from modctl.agent.engine.live.adapters.doubles import Doubles
 
         self.doubles = doubles = Doubles(self.world)
-        self.runner.policy = replace(self.policy, adapters=(*self.policy.adapters, doubles))
+        self.runner.policy = self.policy._replace(adapters=(*self.policy.adapters, doubles))
         self.runner.forget = doubles.forget
         self.runner.retract = doubles.retract
         self.runner.ran = doubles.ran
@@ -209,7 +208,7 @@ class Transaction:
         self._swap_codes()
         self._forward(rehome)
         self._new.adopt(rehome)
-        self._stale = StaleCaches(self.merger.pending, self.merger.caches, self.plans)
+        self._stale = StaleCaches(self.merger.pending, self.merger.caches, self.plans, self.merger.differs)
         self.report.notes += self._stale.notes
         self._batch = self.merger.finish(rehome)
         self._drop_leftovers()

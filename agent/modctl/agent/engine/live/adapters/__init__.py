@@ -13,19 +13,18 @@ looked up when a change first needs one, on the change's own thread.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.base import Adapter
 from modctl.agent.engine.live.values import class_dict, mro
 from modctl.agent.log import WARNING, log
-from modctl.source.statements import EXPRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from modctl.source.plan import ModulePlan
-    from modctl.source.statements import Statement
 
 __all__ = ["GROUP", "Adapter", "adapter_for"]
 
@@ -42,10 +41,6 @@ _OWN: Final = (
 )
 #: Modules of the standard library that are staged, too, where the change's texts configure them.
 LOGGING: Final = ("logging", "logging.config")
-_CONFIGURES: Final = frozenset({
-    "dictConfig", "fileConfig", "basicConfig", "addHandler", "removeHandler", "addFilter", "removeFilter", "setLevel",
-    "setFormatter", "disable", "propagate", "disabled",
-})  # fmt: skip
 _by_type: dict[str, Adapter] = {}
 _loaded: set[str] = set()
 
@@ -70,18 +65,10 @@ def staged_too(plans: Iterable[ModulePlan]) -> list[str]:
     """Modules that are to be staged with these, because their statements may configure them."""
     if "logging" not in sys.modules:
         return []
-    statements = [each for plan in plans for body in (plan.comparison.old, plan.comparison.new) for each in body]
-    if not any(map(_configures, statements)):
+    if not any(plan.configures_logging for plan in plans):
         return []
     __import__("logging.config")
     return [*LOGGING]
-
-
-def _configures(statement: Statement) -> bool:
-    """Whether a statement, or a function that it defines, may configure logging."""
-    called = {chain[-1] for chain in (*statement.calls, *statement.lazy, statement.attribute_store) if chain}
-    # `logging.getLogger("a").setLevel(…)` tells only the first of its calls.
-    return not called.isdisjoint(_CONFIGURES) or (statement.kind == EXPRESSION and "getLogger" in called)
 
 
 def _not_loaded() -> Iterator[Adapter]:
@@ -96,15 +83,18 @@ def _not_loaded() -> Iterator[Adapter]:
 
 def _installed() -> Iterator[Adapter]:
     """Adapters of other packages. One that cannot be loaded is reported, and the others go on."""
-    from importlib.metadata import entry_points
+    from modctl.agent.engine.live.adapters.installed import values_of
 
-    for entry in entry_points(group=GROUP):
+    for value in values_of(GROUP):
+        module, _, attribute = value.partition(":")
         try:
-            adapter: Any = entry.load()
+            adapter: Any = importlib.import_module(module)
+            for name in filter(None, attribute.split(".")):
+                adapter = getattr(adapter, name)
         except Exception as error:  # noqa: BLE001 - foreign code
-            log(WARNING, "the adapter %s cannot be loaded", entry.value, error=error)
+            log(WARNING, "the adapter %s cannot be loaded", value, error=error)
             continue
         if isinstance(adapter, Adapter):
             yield adapter
         else:
-            log(WARNING, "%s is no modctl adapter", entry.value)
+            log(WARNING, "%s is no modctl adapter", value)

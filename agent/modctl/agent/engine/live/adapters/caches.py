@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.engine.live.operations import cell_contents
@@ -30,7 +30,7 @@ from modctl.agent.engine.live.values import (
 from modctl.source.codes import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from modctl.agent.engine.live.merge import Pending
 
@@ -66,17 +66,24 @@ class Cached(NamedTuple):
 
 
 class Changed:
-    """What a change assigns, by identity."""
+    """What a change assigns, by identity.
 
-    def __init__(self, pending: Iterable[Pending]) -> None:
+    Args:
+        pending: its assignments.
+        differs: of functions, by identity, whether their new code does something else, as far as it is known.
+    """
+
+    def __init__(self, pending: Iterable[Pending], differs: Mapping[int, bool]) -> None:
         self.functions: set[int] = set()
         #: (id of a namespace, name), and (id of a class, attribute).
         self.names: set[tuple[int, str]] = set()
         self.containers: set[int] = set()
         for kind, holder, key, value, _ in pending:
             if kind == "function":
-                moved = key == "__code__" and signature(holder.__code__) == signature(value)
-                if key in ("__code__", "__defaults__", "__kwdefaults__") and not moved:
+                known = differs.get(id(holder)) if key == "__code__" else True
+                if known is None:
+                    known = signature(holder.__code__) != signature(value)
+                if known and key in ("__code__", "__defaults__", "__kwdefaults__"):
                     self.functions.add(id(holder))
             elif kind in ("item", "config", "type") and type(key) is str:
                 self.names.add((id(holder), key))
@@ -94,13 +101,20 @@ class StaleCaches:
         pending: its assignments.
         known: caches that are cleared already.
         changing: names of the modules that it changes.
+        differs: as of Changed.
     """
 
-    def __init__(self, pending: Iterable[Pending], known: Iterable[Any], changing: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pending: Iterable[Pending],
+        known: Iterable[Any],
+        changing: Iterable[str] = (),
+        differs: Mapping[int, bool] = MappingProxyType({}),
+    ) -> None:
         self._changing = list(changing)
         self.notes: list[str] = []
         self._found: list[Cached] = []
-        changed = Changed(pending)
+        changed = Changed(pending, differs)
         if not changed:
             return
         done = {id(cache) for cache in known}

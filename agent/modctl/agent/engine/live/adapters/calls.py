@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modctl.agent.engine.live.values import MISSING, class_dict, instance_dict, is_class, mro
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 UNKNOWN: Final[Any] = MISSING
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One call of the old version.
 
     Attributes:
@@ -59,7 +57,7 @@ def old_call(staged: StagedModule, statement: Statement) -> Call | None:
     """
     plan = staged.plan
     assert plan is not None
-    lines = plan.old.source.splitlines()[statement.first_line - 1 : statement.last_line]
+    lines = plan.old_source.splitlines()[statement.first_line - 1 : statement.last_line]
     try:
         body = ast.parse(textwrap.dedent("\n".join(lines))).body
     except SyntaxError:

@@ -283,6 +283,9 @@ def measure(rounds: int = 7, seconds: float = 3.0) -> bool:
     In each round the service's p99 is taken in quiet, while the gateway is attacked, and while a sink is attacked that
     does nothing: the attacker itself takes processors from the service, and is not ours. Said are the medians over the
     rounds of p99 and of its ratios, each within one round.
+
+    On a machine with other work raise all of it above that. `nice` alone does not where the kernel shares processors
+    between sessions (/proc/sys/kernel/sched_autogroup_enabled): write it to /proc/PID/autogroup of each session, too.
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from support.services import Service, free_port

@@ -34,6 +34,7 @@ SLOWEST_START_S: Final = 120.0
 #: Gateways of one user that start at a time: each computes for about 0.4 s, and hundreds at once starve a machine.
 STARTS_AT_A_TIME: Final = min(16, max(4, 2 * (os.cpu_count() or 1)))
 _START_RESPECTED_S: Final = 10.0
+_QUEUED: Final = "other gateways are being started on this machine, so many at a time; this one's turn comes"
 #: A gateway that is lost sooner than this after its welcome counts as one that failed.
 STEADY_S: Final = 1.0
 #: Who waits looks after so many seconds, and ever less often: at an eighth of what it has waited.
@@ -48,14 +49,14 @@ class Dialer:
     Attributes:
         problem: why there is no gateway, in words; None while all is well.
         definite: whether trying again soon is unlikely to help, so that nobody should wait for it.
-        queued: whether it waits for its turn to start one, or for who has it.
+        queued_at_s: when it last waited for its turn to start one, or for who had it; on the monotonic clock.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.problem: str | None = None
         self.definite = False
-        self.queued = False
+        self.queued_at_s = 0.0
         self._failures = 0
         self._told = False
         self._not_before_s = 0.0
@@ -135,22 +136,22 @@ class Dialer:
             self._wanted_since_s = now_s
         self._instance.renew()
         self._machine.renew()
-        self.queued = False
         if self._spawned_until_s is not None:
             return self._watch_over_the_spawned(directory, self._spawned_until_s, now_s)
         if self._may_spawn:
             return self._spawn(directory, now_s)
         if not self._instance.held:
             if not self._instance.take([os.path.join(directory, places.SPAWN_LOCK)], _between(0.0, SPAWN_BOUND_S / 4)):
-                self.queued = True
+                self.queued_at_s = now_s
                 return self._watch(now_s)
             if pause_s := self._pause_after_others():
                 self._instance.leave()
                 return self._wait(pause_s)
         if not self._machine.take(_starts(directory), _between(0.0, _START_RESPECTED_S)):
-            self.queued = True
-            self.problem = "other gateways are being started on this machine, so many at a time; this one's turn comes"
+            self.queued_at_s, self.problem = now_s, _QUEUED
             return self._watch(now_s)
+        if self.problem == _QUEUED:
+            self.problem = None
         # Dial once more first: before the turn was ours another process may have started a gateway.
         self._may_spawn = True
         return 0.0

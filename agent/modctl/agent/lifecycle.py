@@ -234,10 +234,8 @@ def _wait(handle: Handle, *, required: bool) -> None:
     if runtime is None or runtime.wait_served(REQUIRED_WAIT_S if required else WAIT_S):
         return
     queued_until_s = monotonic() + QUEUED_WAIT_S
-    queued = required and runtime.queued
-    while queued and monotonic() < queued_until_s:
-        queued = runtime.queued  # where its turn has come meanwhile, this is the wait for what it started
-        if runtime.wait_served(REQUIRED_WAIT_S):
+    while required and (left_s := min(runtime.queued_at_s + REQUIRED_WAIT_S, queued_until_s) - monotonic()) > 0:
+        if runtime.wait_served(left_s):
             return
     problem = runtime.problem or f"it did not say welcome within {REQUIRED_WAIT_S if required else WAIT_S:g} s"
     if required:

@@ -207,9 +207,11 @@ class Runtime:
         return self._welcomed
 
     @property
-    def queued(self) -> bool:
-        """Whether it waits for its turn to start a gateway."""
-        return not self._welcomed and self._dialer.queued and not self._dialer.definite
+    def queued_at_s(self) -> float:
+        """When it last waited for its turn to start a gateway, on the monotonic clock; 0 where there is nothing to
+        wait for.
+        """
+        return 0.0 if self._dialer.definite else self._dialer.queued_at_s
 
     @property
     def problem(self) -> str | None:

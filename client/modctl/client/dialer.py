@@ -59,6 +59,11 @@ class Dialer:
                 if channel is not None:
                     await channel.close()
 
+    async def close_unheld(self) -> None:
+        """Hangs up on whom nobody is speaking to."""
+        unheld = [target for target in self._channels if target not in self._held]
+        await asyncio.gather(*(self._channels.pop(target).close() for target in unheld))
+
     async def close(self) -> None:
         """Hangs up on all."""
         channels, self._channels = list(self._channels.values()), {}

@@ -68,7 +68,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         #: Once set, no further target is asked.
         self.stop = asyncio.Event()
         self._whom = Whom(targets, exclude, discover, pick)
-        self._looked_twice = False
+        self._looks_again = True
         #: The connections, for those who stream over them.
         self.dialer = Dialer(settings)
 
@@ -143,7 +143,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         part = AsyncFleet(targets, self.settings)
         part._whom = Whom(targets, found=True)
         part.dialer, part.stop, part.observer = self.dialer, self.stop, self.observer
-        part._looked_twice = True
+        part._looks_again = False
         return part
 
     # Reading
@@ -307,7 +307,9 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             if self.settings.selects(process)
         ]
 
-    async def _fan_out(self, ask: Callable[[Target], Awaitable[Rows]], changes: bool) -> FleetResult[Any]:
+    async def _fan_out(
+        self, ask: Callable[[Target], Awaitable[Rows]], changes: bool, second: bool = False
+    ) -> FleetResult[Any]:
         targets = await self.resolve()
         settings = self.settings
         deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
@@ -324,13 +326,13 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         never = Failure("DEADLINE_EXCEEDED", "DEADLINE", "--deadline was over before it was asked; nothing was done")
         rows += [Row(target.label, "", "", 0, "TIMED_OUT", error=never) for target in unasked]
         reached = self._reached(targets, rows)
-        if rows and not reached and not self._looked_twice and any(target.discovered for target in targets):
+        if rows and not reached and self._looks_again and any(target.discovered for target in targets):
             # Sockets and nobody behind them: old ones, or a gateway that died this moment and is about to be back.
-            self._looked_twice = True
             self._whom.forget()
-            await self.dialer.close()
-            await asyncio.sleep(GATEWAY_BACK_S)
-            return await self._fan_out(ask, changes)
+            await self.dialer.close_unheld()
+            if not second:
+                await asyncio.sleep(GATEWAY_BACK_S)
+                return await self._fan_out(ask, changes, second=True)
         return FleetResult(reached, len(targets), [target.label for target in skipped])
 
     def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:

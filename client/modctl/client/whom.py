@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Whom:
-    """The targets of a fleet. The set is frozen by the first look: who joins later is told of apart.
+    """The targets of a fleet. The set is frozen by the first look that finds any: who joins later is told of apart.
 
     Args:
         named: by the operator; with nothing discovered either, nobody named means every agent of this user here.
@@ -45,7 +45,10 @@ class Whom:
             UsageError: it gives what are none.
         """
         if self._found is None:
-            self._found = await self._look_up()
+            found = await self._look_up()
+            if not found and not self._named and not self._discover:
+                return found  # nobody is here yet, or a gateway is just being replaced: no set to freeze
+            self._found = found
         return self._found
 
     def forget(self) -> None:

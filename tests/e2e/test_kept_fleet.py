@@ -1,0 +1,63 @@
+"""A fleet that somebody keeps for long: gateways die under it, more than once, and services come late."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support import gateways
+from support.services import Service
+from support.waiting import until
+
+from modctl.client import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.timeout(120)]
+
+HOST = """
+import time
+from modctl import agent
+agent.start(service="kept", required=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def start(state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Service]]:
+    """Services to be ended after the test; this process looks where they are."""
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
+    (short_dir / "app.py").write_text(HOST)
+    started: list[Service] = []
+    yield started
+    for service in started:
+        service.end()
+
+
+def _service(state_dir: Path, folder: Path) -> Service:
+    service = Service([sys.executable, "app.py"], state_dir=state_dir, folder=folder)
+    service.wait_for_agents(1)
+    return service
+
+
+def test_who_found_nobody_finds_who_comes_later(start: list[Service], state_dir: Path, short_dir: Path) -> None:
+    with Fleet.connect(timeout_s=10) as fleet:
+        assert not fleet.agents().rows
+        start.append(_service(state_dir, short_dir))
+        assert [row.pid for row in fleet.agents().rows] == [start[0].pid]
+
+
+def test_every_gateway_that_dies_is_looked_for_again(start: list[Service], state_dir: Path, short_dir: Path) -> None:
+    start.append(_service(state_dir, short_dir))
+    with Fleet.connect(timeout_s=10) as fleet:
+        for _ in range(4):
+            [pid] = gateways.pids(state_dir)
+            os.kill(pid, signal.SIGKILL)
+            # The moment itself may have nobody; what must not be is that nobody is looked for from then on.
+            until(lambda: start[0].pid in {row.pid for row in fleet.list("sys").rows}, 20.0, what="it answers again")

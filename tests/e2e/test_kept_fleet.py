@@ -8,11 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from modctl.client import Fleet
 from support import gateways
 from support.services import Service
 from support.waiting import until
-
-from modctl.client import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

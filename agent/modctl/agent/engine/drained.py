@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import standby
 from modctl.agent.engine.safe import class_dict, is_kind
-from modctl.agent.primitives import original
+from modctl.agent.primitives import get_ident, original
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,15 +89,8 @@ def running(codes: dict[int, CodeType]) -> list[str]:
     """Who runs one of these now."""
     if not codes:
         return []
-    found: list[str] = []
     on_stack: set[int] = set()
-    for ident, top in sys._current_frames().items():
-        frame: Any = top
-        while frame is not None:
-            on_stack.add(id(frame))
-            if id(frame.f_code) in codes:
-                found.append(_told(frame.f_code, frame.f_lineno, f"thread {_thread_name(ident)}"))
-            frame = frame.f_back
+    found = on_stacks(codes, on_stack)
     for each in gc.get_objects():
         names = _SUSPENDED.get(type(each))
         if names is None or id(getattr(each, names[0])) not in codes:
@@ -106,6 +99,38 @@ def running(codes: dict[int, CodeType]) -> list[str]:
         if frame is not None and id(frame) not in on_stack:
             found.append(_told(frame.f_code, frame.f_lineno, f"a suspended {names[2]}"))
     return found[:_MAX_TOLD]
+
+
+def on_stacks(codes: dict[int, CodeType], on_stack: set[int] | None = None) -> list[str]:
+    """Which threads run one of these now.
+
+    Args:
+        codes: the codes, by id.
+        on_stack: takes the ids of all frames that were looked at.
+    """
+    found: list[str] = []
+    if not codes:
+        return found
+    tops = sys._current_frames()
+    tops.pop(get_ident(), None)  # ours runs none of it, and a frame that holds itself would keep all that it has
+    for ident, top in tops.items():
+        frame: Any = top
+        while frame is not None:
+            if on_stack is not None:
+                on_stack.add(id(frame))
+            if id(frame.f_code) in codes:
+                found.append(_told(frame.f_code, frame.f_lineno, f"thread {_thread_name(ident)}"))
+            frame = frame.f_back
+    return found
+
+
+def has_suspended(codes: dict[int, CodeType]) -> bool:
+    """Whether a generator or coroutine of one of these waits to go on. Looks at the heap, unless there are none."""
+    return bool(codes) and any(
+        id(getattr(each, names[0])) in codes and getattr(each, names[1]) is not None
+        for each in gc.get_objects()
+        if (names := _SUSPENDED.get(type(each))) is not None
+    )
 
 
 def _told(code: CodeType, line: int, where: str) -> str:

@@ -273,6 +273,8 @@ class Engine:
         waits_s.append(self._memory.holding.next_due_s())
         if not self._memory.frozen:
             waits_s.append(self._memory.expiries.next_due_s())
+            if (born := self._memory.born) is not None:
+                waits_s.append(born.next_due_s())
         return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)
 
     def expire(self) -> None:
@@ -289,15 +291,21 @@ class Engine:
             finally:
                 self._changing = None
                 lock.release()
-        if self._memory.frozen or self._memory.expiries.next_due_s() != 0.0:
+        memory = self._memory
+        looks = memory.born is not None and memory.born.next_due_s() == 0.0
+        ends = memory.expiries.next_due_s() == 0.0
+        if memory.frozen or not (looks or ends):
             return
         if self._changes is None or not self._lock.acquire(blocking=False):
             return  # a change is being made; the caller asks again
         lock, self._changing = self._lock, get_ident()
         try:
-            from modctl.agent.engine.overdue import expire
+            if looks and memory.born is not None:
+                memory.born.look()
+            if ends:
+                from modctl.agent.engine.overdue import expire
 
-            expire(self._changes)
+                expire(self._changes)
         finally:
             self._changing = None
             lock.release()

@@ -236,6 +236,8 @@ class Ending:
         ]
         codes = drained.old_codes(entries, replaced)
         result["old_code"] = drained.wait(codes, timeout_s)
+        if self._changes.memory.born is not None:
+            self._changes.memory.born.look()  # what they have made meanwhile is not to be old either
 
 
 def _hook_of(name: str, attribute: str) -> Any:

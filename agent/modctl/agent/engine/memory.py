@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modctl.agent.engine import bootstrap
 from modctl.agent.engine.expiry import Expiries
 from modctl.agent.engine.generations import Generations
@@ -11,6 +13,9 @@ from modctl.agent.engine.journal import Answers, Journal
 from modctl.agent.engine.origins import Origins
 from modctl.agent.engine.recorder import Recorder
 from modctl.agent.engine.rows import Rows
+
+if TYPE_CHECKING:
+    from modctl.agent.engine.live.born import Watch
 
 
 class Memory:
@@ -27,6 +32,7 @@ class Memory:
         expiries: what takes itself back, and when.
         holding: changes that are prepared and wait for their commit.
         rows: encoded rows.
+        born: looks for functions that calls under way make from replaced code; None until a change needs it.
         frozen: whether changes are refused.
         frozen_reason: why.
     """
@@ -43,5 +49,6 @@ class Memory:
         self.holding = Holding()
         self.rows = Rows(self.generations, self.origins, self.expiries.by_name)
         self.expiries.on_change = self.rows.forget
+        self.born: Watch | None = None
         self.frozen = False
         self.frozen_reason = ""

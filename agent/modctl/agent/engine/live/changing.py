@@ -68,8 +68,7 @@ class Patching:
         self.reloader = Reloader(self.baselines, self._journals)
 
     def _journals(self) -> list[PatchJournal]:
-        kept = (revision.patch for revision in self._memory.journal.after(0))
-        return [patch for patch in kept if isinstance(patch, PatchJournal)]
+        return _journals(self._memory)
 
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
@@ -195,6 +194,7 @@ class Patching:
         memory.journal.add(revision)
         report = transaction.report
         transaction.release()
+        look_later(memory, journal)
         return {
             "outcome": "OUTCOME_APPLIED",
             "revision": number,
@@ -398,6 +398,9 @@ def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dic
     undone = Revision(number, request.identity, request.reason, modules, [], request.request_id, undoes=revision.number)
     undone.patch = inverse
     memory.journal.add(undone)
+    if memory.born is not None:
+        memory.born.drop(revision.patch)
+    look_later(memory, inverse)
     message = f"revision {revision.number} is taken back"
     if kept:
         message += f"; {', '.join(kept[:5])} stay, because the program has changed them since"
@@ -409,6 +412,22 @@ def take_back(memory: Memory, revision: Revision, request: ChangeRequest) -> dic
         "modules": modules,
         "message": message,
     }
+
+
+def look_later(memory: Memory, journal: object) -> None:
+    """Has functions that calls under way still make from replaced code looked for later; see born.py."""
+    if not isinstance(journal, PatchJournal) or not journal.nests():
+        return
+    if memory.born is None:
+        from modctl.agent.engine.live.born import Watch
+
+        memory.born = Watch(lambda: _journals(memory))
+    memory.born.add(journal)
+
+
+def _journals(memory: Memory) -> list[PatchJournal]:
+    kept = (revision.patch for revision in memory.journal.after(0))
+    return [patch for patch in kept if isinstance(patch, PatchJournal)]
 
 
 def _built_upon(memory: Memory, revision: Revision) -> Revision | None:

@@ -3,6 +3,7 @@ stays."""
 
 from __future__ import annotations
 
+import gc
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,8 @@ from modctl.agent.engine.live.values import MAPPINGS, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from modctl.agent.engine.live.born import Born
 
 
 class Entry(NamedTuple):
@@ -79,6 +82,12 @@ class Journal:
                 entries.append(Entry(operation, now, before))
             else:
                 kept.append(operation.what)
+        for function, code in self._born_since(entries):
+            if code is None:
+                kept.append(f"{function.__module__}.{function.__qualname__} made since")
+            else:
+                steps.append((setattr, (function, "__code__", code)))
+                back.append((setattr, (function, "__code__", function.__code__)))
         back.reverse()
         took_s = run_steps(steps, back)
         for action in self.afterwards:
@@ -86,6 +95,25 @@ class Journal:
         inverse = Journal(entries)
         inverse.afterwards, inverse.backwards = self.backwards, self.afterwards
         return took_s, kept, inverse
+
+    def _born_since(self, entries: list[Entry]) -> list[Born]:
+        """What was made since from the code that goes, by functions around it."""
+        if not self.nests():
+            return []
+        from modctl.agent.engine.live.born import find, inner_pairs
+
+        if gc.get_freeze_count():
+            gc.unfreeze()  # frozen objects are hidden from every look at the heap
+        return find(inner_pairs(entries))
+
+    def nests(self) -> bool:
+        """Whether code was replaced, or has come, that has other code inside and may make functions of it."""
+        return any(
+            type(each) is CodeType
+            for _, before, after in self.entries
+            if type(before) is CodeType and type(after) is CodeType
+            for each in (*before.co_consts, *after.co_consts)
+        )
 
 
 def _without(now: Any, before: Any, after: Any) -> Any:

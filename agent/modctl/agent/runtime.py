@@ -2,7 +2,7 @@
 
 One raw daemon thread polls two descriptors, the connection and a waker, and sleeps while nothing happens. All state
 lives in this object and none on the thread's stack, so the thread can end at any turn of its loop and another can go on
-where it was: that is what `pause()` and `resume()` do around a fork.
+where it was: that is what `pause()` and `resume()` do around a fork, and succession.py for a change that has to wait.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from modctl.agent.primitives import (
     allocate_lock,
     get_ident,
     get_native_id,
-    main_thread_mask,
     poll,
     set_signal_mask,
     start_deaf_thread,
 )
 from modctl.agent.serving import Requests
+from modctl.agent.succession import Succeeded, Succession
 from modctl.agent.wire import PROTOCOL_VERSION, Wire, WireClosedError, parse_body
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ WELCOME_S: Final = 30.0
 #: The longest sleep: a host may close the waker's descriptors, and then nothing else would end it.
 LONGEST_SLEEP_S: Final = 30.0
 _REAP_S: Final = 0.05
-
-
-class _Succeeded(BaseException):
-    """Another thread goes on with the loop; this one has nothing left to do."""
 
 
 class Runtime:
@@ -88,6 +84,7 @@ class Runtime:
         self._ident = 0
         self._waker = Waker()
         self._jobs = Jobs(self.wake)
+        self._succession = Succession(self.pid, self._jobs, self._start_thread)
         self._wire: Wire | None = None
         self._requests: Requests | None = None
         self._welcomed = False
@@ -113,10 +110,13 @@ class Runtime:
             self._ended.acquire()
             self._running = True
         try:
-            start_deaf_thread(self._main, (self.pid, self._ended))
+            self._start_thread()
         except RuntimeError:
             self._running = False
             raise
+
+    def _start_thread(self) -> None:
+        start_deaf_thread(self._main, (self.pid, self._ended))
 
     def adopt(self, forker_pid: int, *, has_forked: bool) -> None:
         """What happened in this process before there was an agent in it: who forked it, whether it has forked."""
@@ -245,7 +245,7 @@ class Runtime:
             self._loop(pid)
             if self._stopping:
                 self._close()
-        except _Succeeded:
+        except Succeeded:
             succeeded = True
         except BaseException as error:  # noqa: BLE001 - a raw thread has nobody above it, and would print
             self._crashed(error)
@@ -305,7 +305,10 @@ class Runtime:
                     self._tell_waiters()
                 timeout_s = min(timeout_s, step)
         if self._requests is not None and self._requests.has_small:
-            self._make_small(self._requests)
+            requests = self._requests
+            answer = self._succession.make_small(requests)
+            if self._wire is not None:
+                requests.deliver(answer, self._wire)
             timeout_s = 0.0  # there may be another one
         if self._wire is not None:
             timeout_s = min(timeout_s, self._serve(self._wire))
@@ -325,30 +328,6 @@ class Runtime:
             return left_s
         next_poll_s = self._requests.next_poll_s()
         return LONGEST_SLEEP_S if next_poll_s is None else next_poll_s
-
-    def _make_small(self, requests: Requests) -> None:
-        """Makes a small change here and now; ends this thread where another one went on with the loop meanwhile."""
-        pid = self.pid
-        standby.stand_in(self._hand_over)
-        answer = requests.make_small()
-        if os.getpid() != pid:
-            os._exit(70)  # the change forked and came back in the child, where there is nothing to go on with
-        if not standby.step_back():
-            self._jobs.leave(requests, answer)
-            raise _Succeeded
-        if self._wire is not None:
-            requests.deliver(answer, self._wire)
-
-    def _hand_over(self) -> None:
-        """Another thread goes on with the loop; the calling one becomes that of a job."""
-        self._jobs.enter()
-        try:
-            start_deaf_thread(self._main, (self.pid, self._ended))
-        except RuntimeError:  # no thread to be had: what is asked meanwhile waits
-            self._jobs.withdraw()
-            standby.stand_in(_nobody_to_hand_over_to)
-        # What runs here from now on may start threads and processes, which inherit what is blocked.
-        set_signal_mask(main_thread_mask())
 
     def _sleep(self, timeout_s: float) -> None:
         if self._dialer.has_children:
@@ -483,11 +462,6 @@ class Runtime:
         waiters, self._waiters = self._waiters, []
         for news in waiters:
             news.release()
-
-
-def _nobody_to_hand_over_to() -> None:
-    """There was no thread to be had; it is not tried again."""
-    standby.stand_in(_nobody_to_hand_over_to)
 
 
 def _wait_until_gone(native_id: int) -> None:

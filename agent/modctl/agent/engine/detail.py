@@ -150,8 +150,9 @@ def _source(memory: Memory, name: str, candidate: object) -> dict[str, Any]:
     loaded = memory.generations.loaded(candidate)
     if loaded is not None and loaded.source is not None:
         return {"source": clean(loaded.source)}
-    if loaded is not None and loaded.kept is not None and stat_of_file(text(namespace.get("__file__"))) != loaded.stat:
-        kept = decode(keeping.unpack(loaded.kept))  # the file is another now
+    packed = loaded.kept if loaded is not None else None
+    if loaded is not None and packed is not None and stat_of_file(text(namespace.get("__file__"))) != loaded.stat:
+        kept = decode(keeping.unpack(packed))  # the file is another now
         if loaded.proven or _is_loaded(candidate, kept):
             return {"source": clean(kept)}
     loader = inventory.loader_of(namespace)

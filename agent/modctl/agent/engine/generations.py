@@ -15,6 +15,9 @@ from modctl.agent.primitives import allocate_lock
 
 #: Names that left the table keep their generation so long.
 MAX_GONE_NAMES: Final = 10_000
+#: Texts kept of all files, compressed; beyond that so many bytes of them stay as were kept last.
+MAX_KEPT_BYTES: Final = 16 << 20
+_KEPT_AFTER_LETTING_GO_BYTES: Final = 12 << 20
 #: Changes in place that a watcher can still be told of.
 MAX_CHANGES_IN_PLACE: Final = 1_000
 
@@ -39,7 +42,9 @@ class Loaded:
         import_ms: milliseconds of its import with all that it imported, None where nobody watched.
         import_self_ms: milliseconds of its own.
         state: a ModuleState that nothing else can tell, or empty.
-        kept: the file's bytes as they were loaded, compressed, of the program's own modules.
+        kept: the file's bytes as they were loaded, compressed, of the program's own modules. Read it once: it may go
+            at any time, and is set by Generations.keep() alone.
+        kept_at: the larger, the later it was kept.
     """
 
     __slots__ = (
@@ -48,6 +53,7 @@ class Loaded:
         "import_ms",
         "import_self_ms",
         "kept",
+        "kept_at",
         "patched",
         "proven",
         "source",
@@ -66,6 +72,7 @@ class Loaded:
         self.import_self_ms: float | None = None
         self.state = ""
         self.kept: bytes | None = None
+        self.kept_at = 0
 
     def is_about(self, candidate: object) -> bool:
         """Whether it speaks of this very object: ids are used again."""
@@ -126,6 +133,9 @@ class Generations:
         #: (number, name, revision): changes that no look at identities can see.
         self.in_place: deque[tuple[int, str, int]] = deque(maxlen=MAX_CHANGES_IN_PLACE)
         self._in_place_count = 0
+        self._kept_count = 0
+        #: Since it was counted last; what has gone since is counted still.
+        self._kept_bytes = 0
         self._lock = allocate_lock()
 
     def after_fork_in_child(self) -> None:
@@ -239,6 +249,35 @@ class Generations:
         if loaded is None:
             loaded = self._loaded[id(candidate)] = Loaded(candidate)
         return loaded
+
+    def keep(self, loaded: Loaded, packed: bytes | None) -> None:
+        """Puts a file's text on a record, in place of the one that is there; None takes that away.
+
+        Where all of them become more than MAX_KEPT_BYTES, those go that were kept longest ago. Their files are edited
+        least, and as long as a file has not changed it is read instead.
+        """
+        loaded.kept = packed
+        if packed is None:
+            return
+        self._kept_count += 1
+        loaded.kept_at = self._kept_count
+        self._kept_bytes += len(packed)
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Counts what is kept really, which costs a walk over the records for each few MiB that are kept."""
+        total = 0
+        newest_first = sorted(self._loaded.values(), key=lambda each: each.kept_at, reverse=True)
+        for each in newest_first:
+            packed = each.kept
+            if packed is None:
+                continue
+            if each.is_dead or total + len(packed) > _KEPT_AFTER_LETTING_GO_BYTES:
+                each.kept = None
+            else:
+                total += len(packed)
+        self._kept_bytes = total
 
     def in_place_since(self, number: int) -> tuple[int, list[tuple[str, int]]]:
         """Changes in place after that number, and the newest number."""

@@ -96,9 +96,9 @@ class Origins:
         loaded = self._generations.remember(candidate)
         try:
             if starter is not None and starter.found is not None:
-                found, loaded.kept = starter.found, keeping.pack(origin, starter.data)
+                found, packed = starter.found, keeping.pack(origin, starter.data)
             else:
-                found, loaded.kept = keeping.look(origin)
+                found, packed = keeping.look(origin)
         except (OSError, ValueError):
             loaded.state = ""  # the gateway looks for itself and says MISSING
             return
@@ -107,11 +107,12 @@ class Origins:
         written_since = found.st_ctime > self._agent_started_s + _UNCERTAINTY_S
         if written_since and name in self._there_at_start:
             if found.st_mtime > self._agent_started_s + _UNCERTAINTY_S:
-                loaded.kept = None
+                packed = None
                 loaded.stat = Stat(0, 0, 0)  # equal to no file's: MODIFIED
             else:
                 # Moved here, or given another mode or owner: content and time say nothing about what was loaded.
                 loaded.stat, loaded.state = None, "MODULE_STATE_UNKNOWN"
+        self._generations.keep(loaded, packed)
 
     def interpreter_started_s(self) -> float:
         """When the oldest process began that could have loaded this process's modules: seconds since the epoch.

@@ -156,7 +156,8 @@ class Recorder:
             )
             loaded.source, loaded.state = None, ""
             ours = text(running.spec.name).startswith("modctl.")  # never changed, so never compared
-            loaded.kept = None if ours else keeping.keep(text(running.spec.origin), running.stat)
+            packed = None if ours else keeping.keep(text(running.spec.origin), running.stat)
+            self._generations.keep(loaded, packed)
             if again:
                 self._generations.reloaded(text(running.spec.name), module, running.spec)
             if (followed := self._followed.get(ident)) is not None:

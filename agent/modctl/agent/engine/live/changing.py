@@ -315,14 +315,16 @@ class Patching:
             memory.rows.forget(name)
 
     def _loaded_from(self, module: ModuleType, each: Brought) -> None:
-        loaded = self._memory.generations.remember(module)
+        generations = self._memory.generations
+        loaded = generations.remember(module)
         loaded.digest, loaded.patched = each.digest, each.sent
         loaded.source = each.source if each.sent else None
         if not each.sent:
             loaded.stat, loaded.proven, loaded.state = each.stat, each.stat is not None, ""
             path = module.__dict__.get("__file__") or ""
             packed = each.packed
-            loaded.kept = keeping.keep(path, each.stat) if packed is None else keeping.take(path, each.stat, packed)
+            packed = keeping.keep(path, each.stat) if packed is None else keeping.take(path, each.stat, packed)
+            generations.keep(loaded, packed)
 
     def _note_unchanged(self, transaction: Transaction, brought: dict[str, Brought], offer: Offer | None) -> None:
         """Nothing that runs differs: what is loaded is the new text all the same."""
@@ -346,7 +348,8 @@ class Patching:
         module = sys.modules.get(name)
         if state and type(module) is ModuleType:
             loaded = self._memory.generations.remember(module)
-            loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, loaded.kept = state
+            loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, kept = state
+            self._memory.generations.keep(loaded, kept)
             number = self._memory.journal.newest + 1
             self._memory.generations.changed(name, module, module.__dict__.get("__spec__"), number)
             self._memory.rows.forget(name)

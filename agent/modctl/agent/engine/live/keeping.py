@@ -1,7 +1,8 @@
 """Keeping the text of the program's own modules, so that it is known what a file was before it was edited.
 
 Files of the standard library and of installed packages are not edited in place as a rule, and are many: of them the
-stat is kept alone, and the file is the text for as long as the stat is the same.
+stat is kept alone, and the file is the text for as long as the stat is the same. How much is kept in all is bounded by
+Generations.keep().
 """
 
 from __future__ import annotations
@@ -13,23 +14,14 @@ from modctl.agent.reading import read_whole
 
 #: Larger sources are not kept: they are generated.
 MAX_BYTES: Final = 1 << 20
-#: All kept texts of a process, compressed.
-MAX_TOTAL_BYTES: Final = 16 << 20
-
-_kept_bytes = 0
-
 
 _STDLIB: Final = os.path.join(os.path.dirname(os.__file__), "")
 
 
 def take(path: str, stat: tuple[int, int, int] | None, packed: bytes) -> bytes | None:
     """A file's text that somebody else has read at that stat and compressed, where it is one to keep."""
-    global _kept_bytes
     wanted = stat is not None and _is_wanted(path) and stat[1] <= MAX_BYTES
-    if not wanted or _kept_bytes + len(packed) > MAX_TOTAL_BYTES:
-        return None
-    _kept_bytes += len(packed)
-    return packed
+    return packed if wanted else None
 
 
 def keep(path: str, stat: tuple[int, int, int] | None) -> bytes | None:
@@ -78,7 +70,6 @@ def _is_wanted(path: str) -> bool:
 
 
 def _packed(data: bytes | None) -> bytes | None:
-    global _kept_bytes
     if data is None:
         return None
     try:
@@ -87,11 +78,7 @@ def _packed(data: bytes | None) -> bytes | None:
         return None
     # A window of 8 KiB instead of 32: half the time for a hundredth more, most of it for memory that is cleared first.
     packer = zlib.compressobj(1, zlib.DEFLATED, 13, 6)
-    packed = packer.compress(data) + packer.flush()
-    if _kept_bytes + len(packed) > MAX_TOTAL_BYTES:
-        return None
-    _kept_bytes += len(packed)
-    return packed
+    return packer.compress(data) + packer.flush()
 
 
 def decode(data: bytes) -> str:

@@ -85,8 +85,8 @@ class KnownBaselines(Baselines):
         if loaded.source is not None:
             return loaded.source
         path = module.__dict__.get("__file__")
-        if loaded.proven and loaded.kept is not None:
-            return decode(keeping.unpack(loaded.kept))
+        if loaded.proven and (kept := loaded.kept) is not None:
+            return decode(keeping.unpack(kept))
         if loaded.proven and type(path) is str and loaded.stat is not None and stat_of_file(path) == loaded.stat:
             return source_of(name, module, path)
         return None
@@ -104,8 +104,8 @@ class KnownBaselines(Baselines):
     def unproven(self, name: str, module: ModuleType, filename: str) -> str:
         """The text as it was first seen, to be compared with what is loaded."""
         loaded = self._memory.generations.loaded(module)
-        if loaded is not None and loaded.kept is not None:
-            return decode(keeping.unpack(loaded.kept))
+        if loaded is not None and (kept := loaded.kept) is not None:
+            return decode(keeping.unpack(kept))
         return super().unproven(name, module, filename)
 
     def written_s(self, module: ModuleType, filename: str) -> float:
@@ -144,9 +144,9 @@ class KnownBaselines(Baselines):
             path = module.__dict__.get("__file__")
             if type(path) is str and loaded.stat is not None and stat_of_file(path) == loaded.stat:
                 return {"stat": list(loaded.stat)}
-            if loaded.kept is not None:
-                digest = f"sha256:{sha256(keeping.unpack(loaded.kept)).hexdigest()}"
-                self._put(module, digest, loaded.kept)
+            if (kept := loaded.kept) is not None:
+                digest = f"sha256:{sha256(keeping.unpack(kept)).hexdigest()}"
+                self._put(module, digest, kept)
                 return {"digest": digest}
         if known is None and loaded is not None and loaded.source is not None:
             return {"digest": digest_of_text(loaded.source)}
@@ -158,11 +158,11 @@ class KnownBaselines(Baselines):
 
     def _candidate(self, module: ModuleType, loaded: Loaded | None) -> dict[str, Any] | None:
         """A source that may be what is loaded, where somebody else can read it; None where that is for us to do."""
-        if loaded is not None and loaded.kept is not None:
+        if loaded is not None and (kept := loaded.kept) is not None:
             found = self._candidates.get(id(module))
-            if found is None or found[0] is not loaded.kept:
-                digest = f"sha256:{sha256(keeping.unpack(loaded.kept)).hexdigest()}"
-                found = self._candidates[id(module)] = (loaded.kept, digest)
+            if found is None or found[0] is not kept:
+                digest = f"sha256:{sha256(keeping.unpack(kept)).hexdigest()}"
+                found = self._candidates[id(module)] = (kept, digest)
             return {"digest": found[1], "unproven": True}
         path = module.__dict__.get("__file__")
         if super().recorded("", module) is None and type(path) is str and path.endswith(".py"):
@@ -184,14 +184,14 @@ class KnownBaselines(Baselines):
             proof: what it says.
             packed: it, compressed, where it is a file.
         """
-        loaded, about = self._memory.generations.loaded(module), self._about(module)
-        self._candidates.pop(id(module), None)
+        about = self._about(module)
+        kept, _ = self._candidates.pop(id(module), (b"", ""))
         try:
             self.hold(name, module, proof)
         except RefusedError as error:
             self._unproven[id(module)] = (self._reference(module), *about, error.with_traceback(None))
             return False
-        self.put_on_record(module, digest, packed or (loaded.kept if loaded is not None else None) or b"")
+        self.put_on_record(module, digest, packed or kept)
         return True
 
     def packed(self, name: str, module: ModuleType) -> tuple[bytes, bool]:
@@ -205,8 +205,9 @@ class KnownBaselines(Baselines):
             return record.packed, not record.digest.startswith("text:")
         known = self.known(module)
         loaded = self._memory.generations.loaded(module)
-        if known is None and loaded is not None and loaded.source is None and loaded.kept is not None:
-            return loaded.kept, True
+        kept = loaded.kept if known is None and loaded is not None and loaded.source is None else None
+        if kept is not None:
+            return kept, True
         source = self.source(name, module)
         return zlib.compress(source.encode("utf-8", "surrogatepass"), 1), False
 

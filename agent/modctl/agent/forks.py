@@ -159,7 +159,7 @@ def _chain_uwsgi(uwsgi: Any, hook: Callable[[], None]) -> None:
         if callable(previous):
             previous()
 
-    chained.of_modctl = True  # type: ignore[attr-defined]
+    chained.of_modctl = True  # type: ignore[attr-defined]  # a mark, so that it is not chained twice
     uwsgi.post_fork_hook = chained
 
 

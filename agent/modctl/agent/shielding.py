@@ -185,7 +185,7 @@ class Shield:
                 with Shield(what):
                     return function(*args, **keywords)
 
-        return made  # type: ignore[no-any-return]
+        return made  # type: ignore[no-any-return]  # wraps() makes an Any of it
 
     # ---- inside
     def _enter_again(self) -> Shield:

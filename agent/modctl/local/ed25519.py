@@ -52,7 +52,7 @@ def _sha512(data: bytes) -> bytes:
             module = __import__("_sha512")
         except ImportError:  # a build without its own hashes
             module = __import__("hashlib")
-    return module.sha512(data).digest()  # type: ignore[no-any-return]
+    return module.sha512(data).digest()  # type: ignore[no-any-return]  # which module it is depends on the Python
 
 
 def _add(one: _Point, other: _Point) -> _Point:

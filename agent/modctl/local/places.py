@@ -155,4 +155,4 @@ def _sha256(data: bytes) -> hashlib._Hash:
             module = __import__("_sha256")
         except ImportError:  # a build without its own hashes
             module = __import__("hashlib")
-    return module.sha256(data)  # type: ignore[no-any-return]
+    return module.sha256(data)  # type: ignore[no-any-return]  # which module it is depends on the Python

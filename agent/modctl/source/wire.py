@@ -245,12 +245,12 @@ class SentPlan(ModulePlan):
         return ast.parse(self._new_text(), self.filename)
 
     @cached_property
-    def old(self) -> Text:  # type: ignore[override]
+    def old(self) -> Text:  # type: ignore[override]  # read when it is asked for; nobody sets it
         """The old version, read."""
         return read_text(self._old_text(), self.filename)
 
     @cached_property
-    def new(self) -> Text:  # type: ignore[override]
+    def new(self) -> Text:  # type: ignore[override]  # as old
         """The new version, read."""
         return read_text(self._new_text(), self.filename) if self.changed else self.old
 
@@ -260,7 +260,7 @@ class SentPlan(ModulePlan):
         return found
 
     @cached_property
-    def comparison(self) -> Comparison:  # type: ignore[override]
+    def comparison(self) -> Comparison:  # type: ignore[override]  # as old
         """As of ModulePlan."""
         new = tuple(map(_statement, self._facts[1]))
         old = new if self._facts[0] is None else tuple(map(_statement, self._facts[0]))

@@ -100,7 +100,7 @@ def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
 def _changing(method: str, message: Message, response: type[Message]) -> Request:
     def read(body: bytes) -> Answer:
         answer = response.FromString(body)
-        return answer_of(answer, lambda: convert.change(answer.result))  # type: ignore[attr-defined]
+        return answer_of(answer, lambda: convert.change(answer.result))  # type: ignore[attr-defined]  # every response to a change has one
 
     return make(MODULE_SERVICE + method, message, read, changes=True)
 

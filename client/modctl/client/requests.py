@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modctl.client import wire
 from modctl.client.errors import UsageError
@@ -77,9 +77,10 @@ def make(method: str, message: Message, read: Callable[[bytes], Answer], changes
 
 def answer_of(message: Message, value: Callable[[], object]) -> Answer:
     """The answer in a response: all of them have `process` and `error`."""
-    process = message.process  # type: ignore[attr-defined]
+    response: Any = message
+    process = response.process
     if message.HasField("error"):
-        return Answer((process.id, process.service, process.pid), None, wire.failure(message.error))  # type: ignore[attr-defined]
+        return Answer((process.id, process.service, process.pid), None, wire.failure(response.error))
     return Answer((process.id, process.service, process.pid), value(), None)
 
 

@@ -26,7 +26,7 @@ _lock = allocate_lock()
 
 
 def _around_find_and_load(real: Callable[..., Any]) -> Callable[..., Any]:
-    def _find_and_load(name, import_):  # type: ignore[no-untyped-def]
+    def _find_and_load(name, import_):  # type: ignore[no-untyped-def]  # the interpreter's signature
         if name in _awaited:
             _sleep(STAND_BACK_S)
         return real(name, import_)

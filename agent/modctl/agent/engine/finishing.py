@@ -11,6 +11,7 @@ The program's own code runs outside of all import locks, on a thread of its own,
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import hooks, shielding
@@ -134,9 +135,9 @@ class Ending:
         for each in self._modules:
             hook = _hook_of(each["name"], hooks.BEFORE)
             if hook is not None:
-                self._run(each["name"], hooks.BEFORE, lambda hook=hook: hook(plan))  # type: ignore[misc]
+                self._run(each["name"], hooks.BEFORE, partial(hook, plan))
         for callback in hooks.callbacks():
-            self._run("", _name_of(callback), lambda callback=callback: callback(plan))  # type: ignore[misc]
+            self._run("", _name_of(callback), partial(callback, plan))
 
     def _after(self, gate: shielding.Gate) -> None:
         plan = self._plan("after")
@@ -144,9 +145,9 @@ class Ending:
             hook = _hook_of(each["name"], hooks.AFTER)
             if hook is not None:
                 old = self._old.get(each["name"], {})
-                self._run(each["name"], hooks.AFTER, lambda hook=hook, old=old: hook(old), gate)  # type: ignore[misc]
+                self._run(each["name"], hooks.AFTER, partial(hook, old), gate)
         for callback in hooks.callbacks():
-            self._run("", _name_of(callback), lambda callback=callback: callback(plan), gate)  # type: ignore[misc]
+            self._run("", _name_of(callback), partial(callback, plan), gate)
 
     def _run(self, name: str, what: str, call: Callable[[], object], gate: shielding.Gate | None = None) -> None:
         def work() -> None:

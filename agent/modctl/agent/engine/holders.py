@@ -55,7 +55,7 @@ def defined_in(value: object) -> str:
     if type(value) is types.FunctionType:
         return text(value.__module__)
     if is_kind(value, type):
-        return text(class_dict(value).get("__module__"))  # type: ignore[arg-type]
+        return text(class_dict(value).get("__module__"))
     return ""
 
 

@@ -64,7 +64,7 @@ def spec_of(namespace: dict[str, Any]) -> Any:
 def spec_fields(spec: object) -> dict[str, Any]:
     """The attributes of a spec where it is an ordinary object, else nothing."""
     if type(spec) is importlib.machinery.ModuleSpec:  # as ever
-        return _dict_of_spec(spec)  # type: ignore[no-any-return]
+        return _dict_of_spec(spec)  # type: ignore[no-any-return]  # a slot's getter, of which only we know what it gives
     return {} if spec is None else instance_dict(spec) or {}
 
 

@@ -26,5 +26,5 @@ def refresh(candidate: object, generations: Generations) -> None:
 
         lines = loaded.source.splitlines(keepends=True)
         linecache.cache[filename] = (len(loaded.source), None, lines, filename)
-    elif (linecache := sys.modules.get("linecache")) is not None:  # type: ignore[assignment]
-        linecache.cache.pop(filename, None)
+    elif (imported := sys.modules.get("linecache")) is not None:
+        imported.cache.pop(filename, None)

@@ -203,7 +203,7 @@ class InjectedRecipe(Recipe):
 
     def execute(self, module: ModuleType) -> None:
         """Lets its loader do it."""
-        module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
+        module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]  # make() gave it one
 
     def is_straight(self) -> bool:
         """The gateway says so of its code; of a stub, always."""

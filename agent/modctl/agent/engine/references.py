@@ -54,9 +54,9 @@ def _own_parts(candidate: object) -> list[object]:
         return [namespace]
     if not is_kind(candidate, type):
         return []
-    parts: list[object] = [mro(candidate)]  # type: ignore[arg-type]
+    parts: list[object] = [mro(candidate)]
     cells: dict[int, object] = {}
-    for value in list(class_dict(candidate).values()):  # type: ignore[arg-type]
+    for value in list(class_dict(candidate).values()):
         if type(value) in _DESCRIPTORS:
             parts.append(value)
         elif type(value) is types.FunctionType:

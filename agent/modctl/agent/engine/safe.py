@@ -11,7 +11,12 @@ from __future__ import annotations
 import types
 from itertools import repeat
 from operator import is_
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+KindT = TypeVar("KindT")
 
 
 class _Missing:
@@ -55,7 +60,7 @@ def mro(kind: type) -> tuple[type, ...]:
     return found if type(found) is tuple else (kind,)
 
 
-def is_kind(candidate: object, kind: type) -> bool:
+def is_kind(candidate: object, kind: type[KindT]) -> TypeGuard[KindT]:
     """isinstance() that asks nobody: only the real type counts."""
     found = type(candidate)
     return found is kind or any(map(is_, mro(found), repeat(kind)))

@@ -97,7 +97,7 @@ class Staging:
     def _around_gcd_import(self, real: Callable[..., Any]) -> Callable[..., Any]:
         self._real_gcd_import = real
 
-        def _gcd_import(name, package=None, level=0):  # type: ignore[no-untyped-def]
+        def _gcd_import(name, package=None, level=0):  # type: ignore[no-untyped-def]  # the interpreter's signature
             if get_ident() != self._ident:
                 return real(name, package, level)
             absolute = bootstrap.absolute_name(name, {"__package__": package}, level)
@@ -233,7 +233,7 @@ class Staging:
         self._executing.append(name)
         try:
             if spec is not None:
-                spec._initializing = True  # type: ignore[attr-defined]
+                spec._initializing = True  # type: ignore[attr-defined]  # the interpreter's own: who imports it waits
             if live is MISSING:
                 final = self._execute_as_new(recipe, module)
             else:
@@ -248,7 +248,7 @@ class Staging:
         finally:
             self._executing.remove(name)
             if spec is not None:
-                spec._initializing = False  # type: ignore[attr-defined]
+                spec._initializing = False  # type: ignore[attr-defined]  # as above
             self.import_ms[name] = (time.perf_counter_ns() - began_ns) / 1e6
         self.results[name] = final
         if parent in self.results:

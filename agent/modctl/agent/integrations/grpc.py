@@ -21,7 +21,7 @@ def interceptor(*, streams: bool = False) -> Any:
     """
     grpc = __import__("grpc")
 
-    class ShieldInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,name-defined]
+    class ShieldInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,name-defined]  # imported late, so an Any
         def intercept_service(self, continuation: Any, details: Any) -> Any:
             return _wrapped(grpc, continuation(details), details.method, _around, _around_stream, streams)
 
@@ -36,7 +36,7 @@ def aio_interceptor(*, streams: bool = False) -> Any:
     """
     grpc = __import__("grpc.aio", fromlist=["aio"])
 
-    class ShieldInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,name-defined]
+    class ShieldInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,name-defined]  # imported late, so an Any
         async def intercept_service(self, continuation: Any, details: Any) -> Any:
             handler = await continuation(details)
             return _wrapped(__import__("grpc"), handler, details.method, _aio_around, _aio_around_stream, streams)

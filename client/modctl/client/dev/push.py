@@ -71,8 +71,9 @@ class Pusher:
                 result = await self._send([by_name[name] for name in names])
                 rows += [row for row in result.rows if not _is_not_loaded(row)]
         took_ms = (time.monotonic() - began_s) * 1000
+        told = (*rows, *(unreached if not rows else ()))
         nobody = not listed.rows
-        return Pushed(tuple(saves), (*rows, *(unreached if not rows else ())), skipped, took_ms, nobody)  # type: ignore[arg-type]
+        return Pushed(tuple(saves), told, skipped, took_ms, nobody)  # type: ignore[arg-type]  # what failed has no value
 
     async def _send(self, saves: Sequence[Save]) -> FleetResult[ChangeResult]:
         result = await self.fleet.apply([self._operation(save) for save in saves], options=self._options)

@@ -113,7 +113,7 @@ def evaluate(expression: str, timeout_s: float, reason: str) -> Request:
 def _changing(method: str, message: Message, response: type[Message], changes: bool) -> Request:
     def read(body: bytes) -> Answer:
         answer = response.FromString(body)
-        result = answer.result  # type: ignore[attr-defined]
+        result = answer.result  # type: ignore[attr-defined]  # every response to a change has one
         return answer_of(answer, lambda: _of_result(convert.change(result), result.committed_at_unix_s))
 
     return make(f"{MODULE_SERVICE}{method}", message, read, changes=changes)

@@ -9,7 +9,7 @@ from modctl.client.rollout.state import MAY_HAVE_IT, Entry, Wave
 from modctl.client.rollout.waves import divide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from modctl.client.rollout.port import Answer, Made, Sighted, Sighting
     from modctl.client.rollout.runner import Runner
@@ -99,9 +99,9 @@ def _rejection(runner: Runner) -> str:
     return ""
 
 
-def _versions(entries: object) -> dict[str, set[str]]:
+def _versions(entries: Iterable[Entry]) -> dict[str, set[str]]:
     versions: dict[str, set[str]] = {}
-    for entry in entries:  # type: ignore[attr-defined]
+    for entry in entries:
         for name, digest in entry.before.items():
             if digest:
                 versions.setdefault(name, set()).add(digest)

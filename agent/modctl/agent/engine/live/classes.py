@@ -129,7 +129,7 @@ def merge_namespace(merger: Merger, live: type, namespace: dict[str, Any], site:
     for name, value in namespace.items():
         if name in MACHINERY or type(value) in (GetSetDescriptorType, MemberDescriptorType):
             continue
-        of_members = is_enum and (name.startswith("_") or name in live.__members__)  # type: ignore[attr-defined]
+        of_members = is_enum and (name.startswith("_") or name in live.__members__)  # type: ignore[attr-defined]  # an enum has them
         if of_members and not isinstance(value, (FunctionType, staticmethod, classmethod, property)):
             continue
         held = held_names.get(name, MISSING)

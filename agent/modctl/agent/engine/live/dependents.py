@@ -111,6 +111,7 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
             value: Any = home.get(key)
             kind = type(value)
             if is_class(value):
+                cls: type
                 for cls in type.__subclasses__(value):
                     derived.setdefault(class_dict(cls).get("__module__"), set()).add(name)
             if kind in ATOMS or _is_at_home_elsewhere(value, kind, name):
@@ -165,7 +166,7 @@ def _is_at_home_elsewhere(value: object, kind: type, name: str) -> bool:
         return True
     if kind is FunctionType:
         return value.__module__ != name
-    return is_class(value) and class_dict(value).get("__module__") != name  # type: ignore[arg-type]
+    return is_class(value) and class_dict(value).get("__module__") != name
 
 
 def _mentions(own_name: str, name: str, names: Iterable[str]) -> bool:

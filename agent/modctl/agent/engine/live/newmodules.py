@@ -75,8 +75,9 @@ class NewModules:
             return spec, source, filename
         if spec is None or spec.loader is None or not bootstrap.loads_source_itself(spec.loader):
             return None
-        path = spec.loader.get_filename(name)  # type: ignore[attr-defined]
-        return spec, decode(spec.loader.get_data(path)), path  # type: ignore[attr-defined]
+        loader: Any = spec.loader  # of the interpreter's own that read source, which have these two
+        path = loader.get_filename(name)
+        return spec, decode(loader.get_data(path)), path
 
     def adopt(self, rehome: Rehomer) -> None:
         """Makes them modules like any other: what they hold of the staged world becomes what that stands for."""

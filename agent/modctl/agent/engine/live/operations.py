@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Step = tuple[Callable[..., object], tuple[Any, ...]]
 #: Past the metaclass, which may have a property of that name: sympy's have one.
 _set_doc: Callable[..., object] = type.__dict__["__doc__"].__set__
-_set_partial: Callable[..., object] = functools.partial.__setstate__  # type: ignore[attr-defined]
+_set_partial: Callable[..., object] = functools.partial.__setstate__  # type: ignore[attr-defined]  # typeshed does not know it
 
 
 class Operation(NamedTuple):

@@ -148,7 +148,7 @@ class Rehomer:
             for key, item in list(value.items()):
                 live_key, live = self(key, depth + 1), self(item, depth + 1)
                 if live_key is not key:
-                    kind.pop(value, key)  # type: ignore[attr-defined]
+                    kind.pop(value, key)  # type: ignore[attr-defined]  # a mapping: the other containers stand above
                 if live is not item or live_key is not key:
                     value[live_key] = live
         return value

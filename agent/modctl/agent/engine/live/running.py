@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.class_parts import Part, can_run_in_part, run_part
 from modctl.agent.engine.live.failures import RefusedError, StagingError
@@ -207,7 +207,7 @@ class Runner:
         if is_mapped(live):
             check_part(staged.name, live, part)
         site = self._site(staged, statement.label, statement)._replace(follows=frozenset(part.follows))
-        state = run_part(self.merger, staged, cast("type", live), part, site)
+        state = run_part(self.merger, staged, live, part, site)
         self.decisions[staged.name, statement.label] = live
         self.evaluation.set_state(staged, statement.index, statement.label, state)
         return True

@@ -395,7 +395,7 @@ class Transaction:
         for cls in self.merger.abstract:
             for each in [cls, *_subclasses(cls)]:
                 if isinstance(each, abc.ABCMeta):
-                    abc.update_abstractmethods(each)  # type: ignore[type-var,arg-type,unused-ignore]
+                    abc.update_abstractmethods(each)  # type: ignore[type-var,arg-type,unused-ignore]  # typeshed's versions differ
         for staged in self.world.modules.values():
             for value in list(staged.home.values()):
                 if type(value) is FunctionType and "_clear_cache" in value.__dict__ and "registry" in value.__dict__:

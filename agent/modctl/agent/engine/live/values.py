@@ -18,9 +18,12 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import safe
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 #: Stands for "there is nothing" where None is a value.
 MISSING: Final[Any] = safe.MISSING
@@ -50,7 +53,7 @@ def frozen_types() -> frozenset[type]:
     return frozenset(kind for kind in found if isinstance(kind, type)) | ATOMS
 
 
-def is_class(value: object) -> bool:
+def is_class(value: object) -> TypeGuard[type]:
     """Whether it is a class, whatever its `__class__` says."""
     return isinstance(type(value), type) and type in type.__dict__["__mro__"].__get__(type(value))
 
@@ -85,7 +88,7 @@ def is_plain(value: object) -> bool:
     if kind in ATOMS:
         return True
     if kind is tuple or kind is frozenset:
-        return all(map(is_plain, value))  # type: ignore[call-overload]
+        return all(map(is_plain, value))  # type: ignore[call-overload]  # a tuple or frozenset, by its exact type
     return kind in frozen_types()
 
 
@@ -95,9 +98,10 @@ def is_plain_data(value: object, depth: int = 0) -> bool:
     if depth > 20:
         return False
     if kind is tuple or kind is frozenset or kind in (list, set):
-        return all(is_plain_data(item, depth + 1) for item in value)  # type: ignore[attr-defined]
+        return all(is_plain_data(item, depth + 1) for item in value)  # type: ignore[attr-defined]  # by its exact type
     if kind in MAPPINGS:
-        return all(is_plain_data(k, depth + 1) and is_plain_data(v, depth + 1) for k, v in value.items())  # type: ignore[attr-defined]
+        items = value.items()  # type: ignore[attr-defined]  # a mapping, by its exact type
+        return all(is_plain_data(k, depth + 1) and is_plain_data(v, depth + 1) for k, v in items)
     return is_plain(value)
 
 
@@ -126,7 +130,7 @@ def same_data(one: Any, other: Any, depth: int = 0) -> bool:
 def home_of(function: FunctionType | type) -> object:
     """What the place says that its `__module__` and `__qualname__` name; MISSING where they name nothing."""
     if is_class(function):
-        module = class_dict(function).get("__module__")  # type: ignore[arg-type]
+        module = class_dict(function).get("__module__")
         qualname = type.__dict__["__qualname__"].__get__(function)
     else:
         module, qualname = function.__module__, function.__qualname__
@@ -138,13 +142,13 @@ def home_of(function: FunctionType | type) -> object:
         if type(here) is FunctionType or here is MISSING:
             return MISSING
         if is_class(here):
-            here = class_dict(here).get(part, MISSING)  # type: ignore[arg-type]
+            here = class_dict(here).get(part, MISSING)
         elif here is found:
             here = ModuleType.__getattribute__(found, "__dict__").get(part, MISSING)
         else:
             return MISSING
         if type(here) in (staticmethod, classmethod):
-            here = here.__func__  # type: ignore[attr-defined]
+            here = here.__func__  # type: ignore[attr-defined]  # both have one
     return here
 
 

@@ -283,7 +283,7 @@ def _copy_of_config(builtins: dict[str, Any]) -> dict[str, Any]:
 
     spec = live.__spec__
     assert spec is not None
-    code = spec.loader.get_code(live.__name__)  # type: ignore[union-attr]
+    code = spec.loader.get_code(live.__name__)  # type: ignore[union-attr]  # the standard library's loaders have it
     namespace = {"__name__": live.__name__, "__package__": "logging", "__spec__": spec, "__builtins__": builtins}
     exec(code, namespace)  # noqa: S102 - the standard library's
     return namespace

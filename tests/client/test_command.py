@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -273,6 +274,14 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: modctl {command}")
+
+
+@pytest.mark.parametrize("command", ["get", "inject", "evict", "reload", "undo", "diff", "import"])
+def test_help_lists_flags_alone_below_their_headings(run: Run, command: str) -> None:
+    lines = run(command, "--help")[1].splitlines()
+    after = [lines[number + 1].split()[0] for number, line in enumerate(lines) if re.fullmatch(r"[A-Z][a-z]+:", line)]
+    assert after
+    assert all(first.startswith("-") for first in after), after
 
 
 def test_help_and_completion_import_no_grpc() -> None:

@@ -301,3 +301,15 @@ def test_a_heading_that_has_no_room_for_pids_counts_them() -> None:
     assert heading(rows, Output(width=80)) == "billing  6 processes (pids 20001,20003,20005,20007,20009,20011)"
     assert heading(rows, Output(width=80), beside=30) == "billing  6 processes"
     assert heading(rows, Output(), beside=300).endswith("20011)")
+
+
+def test_a_version_that_is_not_known_does_not_look_like_the_one_before() -> None:
+    known, unknown = change_pb2.Version(generation=2, digest="sha256:" + "a" * 64), change_pb2.Version(generation=3)
+    gone = change_pb2.Version(generation=0)
+    for after, told in ((unknown, "2→3  aaaaaaaaaaaa→?"), (gone, "2→-  aaaaaaaaaaaa\n")):
+        undone = change_pb2.ModuleChange(name="billing", action="ACTION_RESTORE", before=known, after=after)
+        value = change(undone, outcome="OUTCOME_APPLIED", revision=2)
+        row: Row[Any] = Row("svc01:50051", "shop/svc01/10@1", "shop", 10, "APPLIED", value)
+        out = io.StringIO()
+        printers.show(printers.CHANGE_RESULT, FleetResult([row], 1), Output(width=120, out=out, err=io.StringIO()))
+        assert told in out.getvalue()

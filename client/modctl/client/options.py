@@ -62,6 +62,8 @@ class ModctlCommand(click.Command):
         """Writes one list of flags for each section, the command's own first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue  # the usage line has it; click 8.5 and later give it a line, with nothing to say
             record = parameter.get_help_record(ctx)
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Output"), []).append(record)

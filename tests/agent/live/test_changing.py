@@ -138,6 +138,20 @@ for heard in (False, True):
 """)
 
 
+def test_the_digest_of_what_ran_is_told_although_the_file_is_another_one_now(run: Callable[[str], None]) -> None:
+    run("""
+        old, new = "RATE = 7\\ndef tax(x): return x * RATE\\n", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n"
+        for _ in range(3): engine.expire()
+        write("tax.py", new)
+        told = lambda answer: [(m["before"]["digest"], m["after"]["digest"]) for m in answer["modules"] if m["name"] == "tax"]
+        assert change(patch("tax", base_digest=sha("x")))["outcome"] == "OUTCOME_REFUSED"
+        answer = change(patch("tax", base_digest=sha(old)))
+        assert told(answer) == [(sha(old), sha(new))], answer
+        answer = undo()
+        assert told(answer) == [(sha(new), sha(old))], answer
+    """)
+
+
 def test_sent_sources_are_patched_and_said_to_be(run: Callable[[str], None]) -> None:
     run("""
         answer = change(patch("tax", "RATE = 5\\ndef tax(x): return x * RATE\\n"))

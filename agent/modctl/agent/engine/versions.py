@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import inventory, table
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def digest_of(memory: Memory, name: str) -> str:
     """The digest of what is loaded under a name; empty where it is not known.
 
-    A file's is taken only where its stat is still the one that was recorded when it was loaded.
+    A file's is taken only where its stat is still the one that was recorded when it was loaded; of one that was edited
+    since, what was kept of it tells.
     """
     candidate = table.get(name)
     if not is_module(candidate):
@@ -31,9 +33,15 @@ def digest_of(memory: Memory, name: str) -> str:
         return ""
     memory.origins.note(name, candidate, facts.origin)
     loaded = memory.generations.loaded(candidate)
-    if loaded is None or loaded.stat is None or loaded.stat != stat_of_file(facts.origin):
+    if loaded is None or loaded.stat is None:
         return ""
-    return digest_of_file(facts.origin)
+    if loaded.stat == stat_of_file(facts.origin):
+        return digest_of_file(facts.origin)
+    if loaded.kept is None:
+        return ""
+    from modctl.agent.engine.live.keeping import unpack
+
+    return f"sha256:{sha256(unpack(loaded.kept)).hexdigest()}"
 
 
 def version_of(memory: Memory, name: str) -> dict[str, Any]:

@@ -102,8 +102,10 @@ def _change_key(change: ModuleChange) -> Hashable:
 def _arrow(before: Version | None, after: Version | None, text: Callable[[Version], str]) -> str:
     first = text(before) if before is not None else ""
     second = text(after) if after is not None else ""
-    if first == second or not second:
+    if first == second:
         return first
+    if not second:
+        return f"{first}→?" if after is not None and after.generation else first
     return f"{first}→{second}" if first else second
 
 

@@ -32,8 +32,8 @@ def module_sheet(wide: bool, sort: str, with_size: bool) -> Sheet:
     if sort == "import-time" or wide:
         columns += [Column("IMPORT_MS", right=True), Column("SELF_MS", right=True)]
     if wide:
-        columns += [Column("ORDER", right=True), Column("PACKAGE"), Column("EXPIRES")]
-    columns += [Column("DIGEST"), Column("ORIGIN", shrink="start")]
+        columns += [Column("ORDER", right=True), Column("PACKAGE")]
+    columns += [Column("EXPIRES", right=True), Column("DIGEST"), Column("ORIGIN", shrink="start")]
 
     def cells(entry: module_pb2.Module) -> Cells:
         parts = [
@@ -49,12 +49,9 @@ def module_sheet(wide: bool, sort: str, with_size: bool) -> Sheet:
             parts.append(milliseconds(entry.import_ms) if entry.HasField("import_ms") else "")
             parts.append(milliseconds(entry.import_self_ms) if entry.HasField("import_self_ms") else "")
         if wide:
-            expires = entry.HasField("expires_at_unix_s")
-            parts += [
-                str(entry.order),
-                "yes" if entry.package else "no",
-                human_seconds(entry.expires_at_unix_s - time.time()) if expires else "",
-            ]
+            parts += [str(entry.order), "yes" if entry.package else "no"]
+        expires = entry.HasField("expires_at_unix_s")
+        parts.append(human_seconds(entry.expires_at_unix_s - time.time()) if expires else "")
         origin = f"→ {entry.alias_of}" if entry.alias_of else entry.origin
         if entry.initializing:
             origin = f"(importing) {origin}"

@@ -68,8 +68,8 @@ def compile_pieces(
     known = module_imports(tree) if imports is None else imports
     body: list[ast.stmt] = list(pieces)
     if known and not any(map(_stands_first, pieces)):
-        guard = ast.If(test=ast.Constant(value=0), body=known, orelse=[])
-        ast.fix_missing_locations(ast.copy_location(guard, pieces[0]))
+        nothing = ast.copy_location(ast.Constant(value=0), pieces[0])
+        guard = ast.copy_location(ast.If(test=nothing, body=known, orelse=[]), pieces[0])
         body.insert(0, guard)
     flags = future_flags(tree)
     module = ast.Module(body=body, type_ignores=[])

@@ -87,7 +87,7 @@ def _absolute(module: str, level: int, package: str) -> str:
     return f"{base}.{module}" if module else base
 
 
-_IMPORTS = re.compile(rb"\b(?:import|from)\b[^\n;]*|\bimport\s*\([^)]*")
+_IMPORTS = re.compile(rb"\b(?:import|from)\b(?:\\\n|[^\n;])*|\bimport\s*\([^)]*")
 _BARE_RELATIVE = re.compile(rb"\bfrom\s*\.+\s*import\b")
 _STAR = re.compile(rb"\bimport\s*\*")
 _WORD = re.compile(rb"\w+")
@@ -106,6 +106,9 @@ class Words:
 
     def mention(self, own_name: str, name: str, names: Iterable[str]) -> bool:
         """Whether the module imports something called like another one at all, and says one of the names."""
+        top = name.partition(".")[0]
+        if top.encode() not in self._imported and own_name.partition(".")[0] != top:
+            return False  # no relative import leads there, and an absolute one names what lies above it
         relative = self._any_module and own_name.startswith(f"{name}.")  # `from .. import x` names no module
         if not relative and name.rpartition(".")[2].encode() not in self._imported:
             return False

@@ -96,7 +96,32 @@ def imports_of(node: ast.Import | ast.ImportFrom) -> list[Import]:
     return [Import(node.module or "", node.level, a.name, a.asname or a.name) for a in node.names]
 
 
-class _Eager(ast.NodeVisitor):
+class _Walker(ast.NodeVisitor):
+    """As NodeVisitor, at half the cost: nobody asks for contexts, and constants lead nowhere."""
+
+    def generic_visit(self, node: ast.AST) -> None:
+        for child in children_of(node):
+            self.visit(child)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """It reads nothing."""
+
+
+def children_of(node: ast.AST) -> list[ast.AST]:
+    """Nodes directly inside, contexts and constants left out."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        if name == "ctx":
+            continue
+        child = getattr(node, name, None)
+        if type(child) is list:
+            found += [item for item in child if isinstance(item, ast.AST) and type(item) is not ast.Constant]
+        elif isinstance(child, ast.AST) and type(child) is not ast.Constant:
+            found.append(child)
+    return found
+
+
+class _Eager(_Walker):
     """Walks what runs when the statement runs; hands bodies of functions to _Lazy."""
 
     def __init__(self, lazy_annotations: bool) -> None:
@@ -315,7 +340,7 @@ def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     return found + [star for star in (arguments.vararg, arguments.kwarg) if star is not None]
 
 
-class _Lazy(ast.NodeVisitor):
+class _Lazy(_Walker):
     """Walks a function's body and notes what it reads and rebinds of the globals."""
 
     def __init__(self, names: Names) -> None:
@@ -380,26 +405,35 @@ def _bound(body: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
     todo: list[ast.AST] = list(body)
     while todo:
         node = todo.pop()
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        kind = type(node)
+        if kind not in _BINDING:
+            # Targets of comprehensions count as bound: at worst a read of a global of the same name is not seen.
+            todo += children_of(node)
+        elif isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                bound.add(node.id)
+        elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             bound.add(node.name)
             todo += node.decorator_list
-            continue
-        if isinstance(node, ast.Lambda):
-            continue
-        if isinstance(node, ast.Global):
+        elif isinstance(node, ast.Global):
             declared.update(node.names)
         elif isinstance(node, ast.Nonlocal):
             bound.update(node.names)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound.update(item.binds for item in imports_of(node))
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
-            isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
-        ):
-            bound.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            bound.add(node.rest)
-        # Targets of comprehensions count as bound: at worst a read of a global of the same name is not seen.
-        todo += ast.iter_child_nodes(node)
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+            if node.name:
+                bound.add(node.name)
+            todo += children_of(node)
+        elif isinstance(node, ast.MatchMapping):
+            if node.rest:
+                bound.add(node.rest)
+            todo += children_of(node)
     return bound, declared
+
+
+#: Nodes that _bound looks at; Lambda, because nothing in it binds a name of the function around it.
+_BINDING: Final[frozenset[type]] = frozenset({
+    *_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom, ast.Name,
+    ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping,
+})  # fmt: skip

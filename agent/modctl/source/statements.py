@@ -9,7 +9,7 @@ import ast
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from .fingerprints import fingerprint, mask
+from .fingerprints import fingerprint, fingerprint_and_mask
 from .names import Chain, Import, chain_of, names_of
 
 if TYPE_CHECKING:
@@ -196,14 +196,15 @@ def _read(index: int, node: ast.stmt, lazy_annotations: bool, is_doc: bool) -> S
     if not is_doc and _kind(node) == COMPOUND:
         names.stores_into |= _refilled(node)
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    text, mask = fingerprint_and_mask(node)
     common = Statement(
         index=index,
         kind=DOC if is_doc else _kind(node),
         label="__doc__" if is_doc else _label(node, names.writes),
         first_line=lines_of(node)[0],
         last_line=lines_of(node)[1],
-        text=fingerprint(node),
-        mask=mask(node),
+        text=text,
+        mask=mask,
         reads=tuple(sorted(names.reads)),
         bare=tuple(sorted(names.bare)),
         chains=tuple(sorted(names.chains)),

@@ -274,6 +274,63 @@ def test_a_gateway_is_told_what_it_lacks_once_and_knows_it_the_next_time() -> No
     )
 
 
+def test_who_has_but_a_number_from_a_changed_module_follows_the_first_time_and_later() -> None:
+    in_process(
+        """
+        write("rate.py", "RATE = 7\\nMORE = 8\\n")
+        write("third.py", "from rate import RATE\\nTEXT = f'{RATE} only'\\n")
+        write("fourth.py", "from rate import MORE\\nTEXT = f'{MORE} more'\\n")
+        import rate, third, fourth
+        write("rate.py", "RATE = 19\\nMORE = 8\\n")
+        assert change(patch("rate"))["outcome"] == "OUTCOME_APPLIED" and third.TEXT == "19 only", [(plans, reason, list(json.loads(n or '{}'))) for plans, reason, n in asked]
+        assert not any(reason == "BAD_PLAN" for _, reason, _ in asked) and asked[-1] == (True, "", None), asked
+        write("rate.py", "RATE = 19\\nMORE = 20\\n")
+        assert change(patch("rate"))["outcome"] == "OUTCOME_APPLIED" and fourth.TEXT == "20 more", asked
+        write("rate.py", "RATE = 21\\nMORE = 22\\n")
+        assert change(patch("rate"))["outcome"] == "OUTCOME_APPLIED", asked
+        assert (third.TEXT, fourth.TEXT) == ("21 only", "22 more") and asked == [(True, "", None)], asked
+        """,
+        gateway=True,
+    )
+
+
+def test_a_text_that_a_process_does_not_tell_is_not_asked_for_for_ever() -> None:
+    in_process(
+        """
+        from modctl.agent.engine.live import planned
+        write("rate.py", "RATE = 7\\n")
+        write("third.py", "from rate import RATE\\nTEXT = f'{RATE} only'\\n")
+        import rate, third
+        real = planned.Asking._ask_for_texts
+        planned.Asking._ask_for_texts = lambda self: self._offer.texts == ["rate"] and real(self)
+        write("rate.py", "RATE = 19\\n")
+        write("third.py", "from rate import RATE  # not what is loaded\\n")
+        assert change(patch("rate"))["outcome"] == "OUTCOME_APPLIED" and third.TEXT == "19 only", [(plans, reason, list(json.loads(n or '{}'))) for plans, reason, n in asked]
+        assert len(asked) < 12 and asked[-1] == (False, "", None), [(plans, reason) for plans, reason, _ in asked]
+        """,
+        gateway=True,
+    )
+
+
+def test_large_plans_are_made_and_sent_once_nothing_else_is_missing() -> None:
+    in_process(
+        """
+        from modctl.gateway.analysis import session
+        session._LARGE_BYTES = 0
+        write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20 and shop.TEXT == "19 %"
+        needs = [json.loads(needs) for _, reason, needs in asked if reason == "NEEDS"]
+        assert needs[-1] == {"plans": [{"name": "tax"}, {"name": "shop"}]}, needs
+        assert not any("plans" in each for each in needs[:-1]) and len(needs) > 1, needs
+        assert analysis.plans_made == 2, analysis.plans_made
+        write("tax.py", "RATE = 21\\ndef tax(x): return x * RATE + 2\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 23 and shop.TEXT == "21 %"
+        assert asked == [(True, "", None)], asked
+        """,
+        gateway=True,
+    )
+
+
 def test_a_follower_that_changed_unseen_is_looked_at_again() -> None:
     in_process(
         """
@@ -311,7 +368,7 @@ def test_a_plan_that_cannot_be_read_is_refused_and_the_process_plans_by_itself()
         import base64
         from modctl.gateway.analysis import session
         real = session.Session._entry
-        session.Session._entry = lambda self, wanted, made: {**real(self, wanted, made), "plan": base64.b64encode(b"no plan").decode()}
+        session.Session._entry = lambda *a, **k: {**real(*a, **k), "plan": base64.b64encode(b"no plan").decode()}
         write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
         assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 8 and shop.TEXT == "8 %"
         assert [reason for _, reason, _ in asked][-2:] == ["BAD_PLAN", ""], asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from modctl.gateway.analysis.texts import Bounded, Texts
+from modctl.gateway.analysis.texts import TREE_FACTOR, Bounded, Texts
 from modctl.source.following import imported_names, potential_names
 from modctl.source.plan import OTHER_BEHAVIOUR, plan_module
 from modctl.source.proofs import pack as pack_proof
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 PLAN_BYTES: Final = 32 * 1024 * 1024
 PROOF_BYTES: Final = 16 * 1024 * 1024
+#: Plans that are thought about, with the trees of both their texts.
+OPEN_BYTES: Final = 96 * 1024 * 1024
+_MANY: Final = 8_192
 
 
 class Made(NamedTuple):
-    """A plan, ready to be sent.
+    """What a plan comes to.
 
     Attributes:
-        packed: base64 of what pack() made.
         names: what may get another value.
         concerns_others: whether anything differs that other modules could have from it.
     """
 
-    packed: str
     names: frozenset[str]
     concerns_others: bool
 
@@ -58,14 +59,17 @@ class Plans:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._made: Bounded[Made] = Bounded(PLAN_BYTES, lambda made: len(made.packed))
+        self._made: Bounded[Made] = Bounded(_MANY, lambda _: 1)
+        #: Those yet to be packed, by what they depend on but their seeds, which grow while followers are found.
+        self._open: Bounded[ModulePlan] = Bounded(OPEN_BYTES, _size_of_trees)
+        self._packed: Bounded[str] = Bounded(PLAN_BYTES, len)
         self._proofs: Bounded[str] = Bounded(PROOF_BYTES, len)
         self._imports: Bounded[frozenset[str]] = Bounded(4096, lambda _: 1)
         #: How many were really made.
         self.count = 0
 
     def make(self, wanted: Wanted) -> Made:
-        """The plan.
+        """What the plan comes to.
 
         Raises:
             UnknownSourceError: a source is not kept. SourceError, SyntaxError, ValueError: one is no Python.
@@ -73,11 +77,24 @@ class Plans:
         found = self._made.get(wanted)
         if found is not None:
             return found
-        self.count += 1
         plan = self._plan(wanted)
         names = frozenset(potential_names(plan, set(wanted.seeds)))
         concerns = plan.runs or OTHER_BEHAVIOUR in plan.behaviours.values()
-        return self._made.put(wanted, Made(base64.b64encode(pack(plan, names)).decode("ascii"), names, concerns))
+        return self._made.put(wanted, Made(names, concerns))
+
+    def packed(self, wanted: Wanted) -> str:
+        """The plan itself: base64 of what pack() makes.
+
+        Raises:
+            as make().
+        """
+        found = self._packed.get(wanted)
+        if found is None:
+            self.count += 1
+            packed = pack(self._plan(wanted), self.make(wanted).names)
+            found = self._packed.put(wanted, base64.b64encode(packed).decode("ascii"))
+            self._open.drop(wanted._replace(seeds=_NONE))
+        return found
 
     def imported(self, wanted: Wanted, name: str, names: frozenset[str]) -> frozenset[str]:
         """What a module binds by importing some names of another one.
@@ -106,9 +123,20 @@ class Plans:
         return found
 
     def _plan(self, wanted: Wanted) -> ModulePlan:
+        key = wanted._replace(seeds=_NONE)
+        found = self._open.get(key)
+        if found is not None:
+            return found
         old = self._texts.read(wanted.old, wanted.filename)
         new = old
         if wanted.new != wanted.old:
             new = self._texts.read(wanted.new, wanted.filename, like=old)
             self._texts.forget_text(wanted.old, wanted.filename)  # a tree is fifty times its source; the next is new
-        return plan_module(wanted.name, old, new, package=wanted.package)
+        return self._open.put(key, plan_module(wanted.name, old, new, package=wanted.package))
+
+
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+def _size_of_trees(plan: ModulePlan) -> int:
+    return TREE_FACTOR * (len(plan.old.source) + (len(plan.new.source) if plan.changed else 0))

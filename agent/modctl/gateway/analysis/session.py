@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: So many names a plan may bring into doubt before it is simpler to say "any".
 _MANY: Final = 2_000
+#: Plans of more text than this, compressed, are sent once the process has said that it needs no others: whatever it
+#: asks for before, they would be packed, sent and read in vain.
+_LARGE_BYTES: Final = 16 * 1024
 
 
 class Facts(NamedTuple):
@@ -84,11 +87,19 @@ class Session:
         self._own = {name for name in expected if name in known.facts}
         self._ask_texts: list[str] = []
         self._ask_baselines: list[str] = []
+        #: Modules of which it was asked what is loaded, and whose texts were asked for since the last ones came. What
+        #: is not told then is not asked for again.
+        self._asked: set[str] = set()
+        self._asked_texts: set[str] = set()
         #: Modules of which the process cannot tell what is loaded.
         self._unprovable: set[str] = set()
         #: Modules whose texts were looked at.
         self._looked: set[str] = set()
         self._reads: dict[str, tuple[str, list[int]]] = {}
+        #: Words of files, as they are while one offer is made.
+        self._read_words: dict[str, Words | None] = {}
+        #: Whether large plans go along; nothing says that the first offer lacks anything.
+        self._whole = True
         self.told: dict[str, tuple[str, str]] = {}
 
     def offer(self) -> bytes:
@@ -98,12 +109,15 @@ class Session:
             GivenUpError: the process had better plan by itself. SyntaxError, ValueError: a source is no Python.
         """
         told: dict[str, Any] = {"v": VERSION, "magic": MAGIC, "optimize": OPTIMIZE}
-        if self._ask_texts or self._ask_baselines:
+        made, settled = ({}, {}) if self._asks else self._follow()
+        if self._asks:  # plans before that would leave out who has to follow
             told |= {"texts": self._ask_texts, "baselines": self._ask_baselines}
+            self._asked.update(self._ask_baselines)
+            self._asked_texts.update(self._ask_texts)
             self._ask_texts, self._ask_baselines = [], []
         else:
-            made, settled = self._follow()
-            told["plans"] = [self._entry(wanted, each) for wanted, each in made.values()]
+            whole = self._whole or sum(len(self._texts.packed(each.new)) for each, _ in made.values()) < _LARGE_BYTES
+            told["plans"] = [self._entry(wanted, each, whole=whole) for wanted, each in made.values()]
             told["settled"] = settled
             told["looked"] = {
                 other: self._loaded(other) for others in settled.values() for other in others if other not in made
@@ -120,11 +134,13 @@ class Session:
         Raises:
             GivenUpError: it cannot be had.
         """
+        self._whole = bool(needs.get("plans"))
         for told in needs.get("texts") or ():
             digest = str(told.get("digest") or "")
             if not digest or bool(told.get("is_bytes")) == digest.startswith("text:"):
                 raise GivenUpError(f"the source of {told.get('name')} came in another form than its digest")
             self._texts.add_packed(digest, base64.b64decode(told["packed"]))
+            self._asked_texts.clear()
         for told in needs.get("modules") or ():
             self._own.add(told["name"])
             self._take_facts(told)
@@ -145,6 +161,10 @@ class Session:
             self._known.facts[name] = facts._replace(digest=new, proven_by=None)
 
     # -- inside
+
+    @property
+    def _asks(self) -> bool:
+        return bool(self._ask_texts or self._ask_baselines)
 
     def _take_facts(self, told: dict[str, Any]) -> None:
         name = told["name"]
@@ -184,6 +204,7 @@ class Session:
         made: dict[str, tuple[Wanted, Made]] = {}
         settled: dict[str, list[str]] = {}
         self._looked = set()
+        self._read_words = {}
         todo = sorted(self._own)
         seeds: dict[str, frozenset[str]] = {}
         while todo:
@@ -201,7 +222,7 @@ class Session:
             for other in sorted(others):
                 follower = self._wanted(other, nothing)
                 if not self._texts.knows(follower.new):
-                    self._ask_texts.append(other)
+                    self._ask_for_text(other)
                     continue
                 self._looked.add(other)
                 found = self._plans.imported(follower, name, each.names)
@@ -219,9 +240,15 @@ class Session:
                 continue
             if other in self._known.facts:
                 found.add(other)
-            elif other not in self._unprovable and other not in self._ask_baselines:
+            elif other not in self._unprovable and other not in self._asked and other not in self._ask_baselines:
                 self._ask_baselines.append(other)
         return found
+
+    def _ask_for_text(self, name: str) -> None:
+        if name in self._asked_texts:
+            raise GivenUpError(f"the process does not tell the source of {name}")
+        if name not in self._ask_texts:
+            self._ask_texts.append(name)
 
     def _says(self, other: str, file: str, name: str, names: frozenset[str]) -> bool:
         if not file.endswith(".py"):
@@ -230,6 +257,11 @@ class Session:
         return words is None or "*" in names or words.mention(other, name, names)
 
     def _words_of(self, file: str) -> Words | None:
+        if file not in self._read_words:
+            self._read_words[file] = self._words_now(file)
+        return self._read_words[file]
+
+    def _words_now(self, file: str) -> Words | None:
         try:
             found = os.stat(file)
         except OSError:
@@ -267,18 +299,22 @@ class Session:
             self._known.facts[name] = facts._replace(unproven=False)
         return told
 
-    def _entry(self, wanted: Wanted, made: Made) -> dict[str, Any]:
+    def _entry(self, wanted: Wanted, made: Made, *, whole: bool) -> dict[str, Any]:
+        """A plan as it is sent; where it is not to be whole, what it comes to."""
         name = wanted.name
         facts = self._known.facts[name]
-        told: dict[str, Any] = {"name": name, "plan": made.packed, "new": wanted.new, **self._loaded(name)}
+        told: dict[str, Any] = {"name": name, "new": wanted.new, **self._loaded(name)}
+        if whole:
+            told["plan"] = self._plans.packed(wanted)
         told["filename"] = wanted.filename
         told["names"] = sorted(made.names) if len(made.names) < _MANY else ["*"]
         if wanted.new == wanted.old and name not in self._own:
             told["follows"] = True
             return told
         told["concerns_others"] = made.concerns_others
-        told["packed"] = base64.b64encode(self._texts.packed(wanted.new)).decode("ascii")
-        if facts.proven_by is not None:
+        if whole:
+            told["packed"] = base64.b64encode(self._texts.packed(wanted.new)).decode("ascii")
+        if whole and facts.proven_by is not None:
             told["old_packed"] = base64.b64encode(self._texts.packed(wanted.old)).decode("ascii")
         if name in self._reads:
             told["stat"] = self._reads[name][1]

@@ -18,7 +18,7 @@ SOURCE_BYTES: Final = 32 * 1024 * 1024
 #: Texts with their trees.
 TEXT_BYTES: Final = 128 * 1024 * 1024
 #: What a character of source takes as a tree, statements and code; measured on the standard library.
-_TREE_FACTOR: Final = 50
+TREE_FACTOR: Final = 50
 
 Kept = TypeVar("Kept")
 
@@ -68,7 +68,7 @@ class Texts:
 
     def __init__(self) -> None:
         self._packed: Bounded[bytes] = Bounded(SOURCE_BYTES, len)
-        self._texts: Bounded[Text] = Bounded(TEXT_BYTES, lambda text: len(text.source) * _TREE_FACTOR)
+        self._texts: Bounded[Text] = Bounded(TEXT_BYTES, lambda text: len(text.source) * TREE_FACTOR)
 
     def knows(self, digest: str) -> bool:
         """Whether the source of a digest is kept."""

@@ -36,7 +36,7 @@ _MAGIC: Final = importlib.util.MAGIC_NUMBER.hex()
 
 
 class Entry:
-    """One module's plan, as it came: unpacked once everything that is to be known is known."""
+    """One module's plan, as it came: unpacked once all that is to be known is known. A large one only comes then."""
 
     __slots__ = ("digest", "fields", "filename", "name", "names", "plan")
 
@@ -52,6 +52,11 @@ class Entry:
     def stat(self) -> Any:
         """Of the file that is the new source, where it is one."""
         return self.fields.get("stat")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the plan itself has come, and not only what it comes to."""
+        return "plan" in self.fields
 
     @property
     def packed(self) -> bytes:
@@ -198,6 +203,10 @@ class Asking:
         for name, entry in found.items():
             if entry.filename != filename_of(name, sys.modules[name]):
                 self._need("modules", self._facts(name, sys.modules[name], self._identity(name, sys.modules[name])))
+        self._raise_needs()
+        for name, entry in found.items():
+            if not entry.is_whole:
+                self._need("plans", {"name": name})
         self._raise_needs()
         return {name: entry.unpack(self._baselines, sys.modules[name]) for name, entry in found.items()}
 

@@ -76,8 +76,8 @@ ALLOWED: dict[str, tuple[tuple[str, ...], str]] = {
     "agent/runtime.py Runtime.wait_served": (("news.acquire",), _OTHERS),
     "agent/serving.py Requests._poll_watch": (("watch.poll",), "it looks what is new"),
     "agent/shielding.py Gate.__init__": (("self._news.acquire",), _NEW),
+    "agent/shielding.py Gate.opening": (("asyncio.wait",), "a unit of work of the program's"),
     "agent/shielding.py Gate.wait": (("mine.acquire",), "a unit of work of the program's"),
-    "agent/shielding.py Shield._await_the_gate": (("asyncio.sleep",), "a unit of work of the program's"),
     "agent/shielding.py Shield._wait_at_the_gate": (("gate.wait", "time.sleep"), "a unit of work of the program's"),
     "agent/wire.py Wire.receive": (("self._owned.sock.recv",), "the socket does not block"),
 }

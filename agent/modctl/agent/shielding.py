@@ -8,6 +8,8 @@ under way.
 A change that wants in is latched: from then on units of work that begin wait at the gate, those under way go on, and
 the commit is made when the last of them has ended. Nobody waits without a bound, in either direction:
 
+* before it closes the gate the writer waits, very briefly, for a moment in which few are inside: everybody who comes
+  while it waits for them has to wait, too;
 * the writer gives up at its deadline, opens the gate, and says who was still inside;
 * a reader waits until the gate opens or that deadline is over, and then goes in whatever the writer does;
 * who is inside already (a nested shield, in the same thread, task or a context copied from it) never waits;
@@ -40,6 +42,12 @@ LONGEST_WAIT_S: Final = 5.0
 #: A coroutine that says `with` and not `async with` blocks its loop while it waits: only so long.
 _BLOCKED_LOOP_S: Final = 0.05
 _POLL_S: Final = 0.001
+#: How long a writer watches how many are inside, and how long it then waits for as few as it has seen.
+_WATCH_S: Final = 0.004
+_PATIENCE_S: Final = 0.02
+_GLANCE_S: Final = 0.0003
+#: A coroutine that waits at the gate is told when it opens; it looks by itself so often.
+_LOOK_S: Final = 0.02
 #: How often a waiting writer looks for entries of threads that are no more.
 _SWEEP_S: Final = 0.1
 _CO_COROUTINE: Final = 0x80
@@ -226,7 +234,7 @@ class Shield:
                 return
             _held.pop(self, None)
             gate.look()
-            await asyncio.sleep(_POLL_S)
+            await gate.opening(asyncio, min(_LOOK_S, until_s - _monotonic()))
             _held[self] = None
 
     def holder(self, frames: dict[int, Any]) -> Holder:
@@ -261,6 +269,7 @@ class Gate:
         self._news = allocate_lock()
         self._news.acquire()
         self._waiting: list[Any] = []
+        self._awaiting: list[tuple[Any, Any]] = []
 
     def lets_in(self, ident: int) -> bool:
         """Whether a thread works for the change itself."""
@@ -282,6 +291,14 @@ class Gate:
         self._waiting.append(mine)
         if _gate is self:
             mine.acquire(timeout=timeout_s)
+
+    async def opening(self, asyncio: Any, timeout_s: float) -> None:
+        """Lets the calling coroutine wait until the gate opens, or the time is over."""
+        loop = asyncio.get_running_loop()
+        opened = loop.create_future()
+        self._awaiting.append((loop, opened))
+        if _gate is self:
+            await asyncio.wait({opened}, timeout=max(0.0, timeout_s))
 
     def drain(self) -> list[Shield]:
         """Waits until nobody is inside; who still is when the time is over."""
@@ -307,6 +324,10 @@ class Gate:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.release()
+        awaiting, self._awaiting = self._awaiting, []
+        for loop, opened in awaiting:
+            with suppress(RuntimeError):  # its loop has been closed
+                loop.call_soon_threadsafe(_tell, opened)
 
 
 def close(timeout_s: float) -> tuple[Gate | None, list[Holder]]:
@@ -323,8 +344,12 @@ def close(timeout_s: float) -> tuple[Gate | None, list[Holder]]:
         standby.before_waiting()
         if not _writer.acquire(timeout=max(0.0, timeout_s)):
             return None, [Holder("another change", "", "", 0.0, "")]
-    gate = Gate(timeout_s)
-    _gate = gate
+    try:
+        _await_lull(timeout_s)
+        gate = _gate = Gate(timeout_s)
+    except BaseException:
+        _writer.release()
+        raise
     try:
         inside = gate.drain()
         if not inside:
@@ -336,6 +361,26 @@ def close(timeout_s: float) -> tuple[Gate | None, list[Holder]]:
         raise
     open_gate(gate)
     return None, holders
+
+
+def _await_lull(timeout_s: float) -> None:
+    """Waits for a moment in which as few are inside as there ever are, if it comes soon."""
+    fewest = len(_held)
+    if not fewest:
+        return
+    standby.before_waiting()
+    began_s = _monotonic()
+    while (passed_s := _monotonic() - began_s) < min(_PATIENCE_S, timeout_s):
+        _real_sleep(_GLANCE_S)
+        inside = len(_held)
+        if not inside or (passed_s > _WATCH_S and inside <= fewest):
+            return
+        fewest = min(fewest, inside)
+
+
+def _tell(opened: Any) -> None:
+    if not opened.done():
+        opened.set_result(None)
 
 
 def open_gate(gate: Gate) -> None:

@@ -274,6 +274,88 @@ def test_coroutines_wait_without_blocking_those_that_they_wait_for(world: World)
     )
 
 
+def test_coroutines_at_the_gate_are_told_when_it_opens(world: World) -> None:
+    _run(
+        world,
+        """
+        shielding._LOOK_S = 30  # they are not to find out by themselves
+        async def request():
+            async with agent.shield():
+                return sys.modules["app"].one()
+        async def main():
+            release, entered = threading.Event(), threading.Event()
+            def hold():
+                with agent.shield():
+                    entered.set()
+                    release.wait(20)
+            holding = later(hold)
+            entered.wait(20)
+            changing = later(lambda: new(2))
+            while shielding._gate is None:
+                await asyncio.sleep(0.001)
+            waiting = [asyncio.create_task(request()) for _ in range(5)]
+            gone = asyncio.create_task(request())
+            await asyncio.sleep(0.05)
+            assert not any(each.done() for each in waiting), "the gate is closed"
+            gone.cancel()
+            release.set()
+            began_s = time.monotonic()
+            assert await asyncio.gather(*waiting) == [2] * 5
+            assert time.monotonic() - began_s < 5
+            assert gone.cancelled()
+            changing.join()
+            holding.join()
+        asyncio.run(main())
+        assert not shielding._held, shielding._held
+        # A loop that was closed meanwhile is nobody to be told.
+        loop = asyncio.new_event_loop()
+        gate = shielding.Gate(5)
+        shielding._gate = gate
+        task = loop.create_task(gate.opening(asyncio, 30))
+        loop.run_until_complete(asyncio.sleep(0))
+        shielding._gate = None
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+        gate.open()
+        """,
+    )
+
+
+def test_the_gate_is_closed_in_a_lull(world: World) -> None:
+    """The clock and the count are given: what is looked at is when the waiting ends."""
+    _run(
+        world,
+        """
+        now_s = 0.0
+        class Held(dict):
+            def __init__(self, counts): self.counts = counts; self.looks = 0
+            def __len__(self):
+                self.looks += 1
+                return self.counts(now_s)
+        def glance(seconds):
+            global now_s
+            now_s += seconds
+        shielding._real_sleep, shielding._monotonic = glance, lambda: now_s
+        real = shielding._held
+        def waited_ms(counts, timeout_s=2.0):
+            global now_s
+            now_s, shielding._held = 0.0, Held(counts)
+            shielding._await_lull(timeout_s)
+            return round(now_s * 1e3, 1)
+        assert waited_ms(lambda at_s: 0) == 0, "nobody is inside"
+        assert waited_ms(lambda at_s: 0 if at_s > 0.001 else 3) < 2, "nobody is inside any more"
+        two = waited_ms(lambda at_s: 2 if 0.002 < at_s < 0.003 or 0.009 < at_s < 0.01 else 4)
+        assert 9 < two < 10, ("as few as were seen before", two)
+        assert 4 < waited_ms(lambda at_s: 5) < 5, "there are always as many"
+        rising = waited_ms(lambda at_s: 1 + int(at_s * 1e4))
+        assert 20 <= rising < 21, ("it waits no longer", rising)
+        assert waited_ms(lambda at_s: 1 + int(at_s * 1e4), timeout_s=0.005) < 6, "nor longer than was said"
+        shielding._held = real
+        """,
+    )
+
+
 def test_a_cancelled_wait_leaves_nothing_behind(world: World) -> None:
     _run(
         world,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -717,6 +719,70 @@ def test_a_fleet_works_where_a_loop_runs_already(shop: FakeServer) -> None:
             return len(fleet.list().rows)
 
     assert asyncio.run(inside_a_loop()) == 3
+
+
+def test_all_fleets_of_threads_share_one_loop_that_ends_with_the_last(shop: FakeServer) -> None:
+    def named() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "modctl-client"]
+
+    assert not named()
+    outcomes: list[int] = []
+
+    def ask() -> None:
+        for _ in range(5):
+            with Fleet.connect(shop.address) as fleet:
+                outcomes.append(len(fleet.list().rows))
+
+    with Fleet.connect(shop.address) as kept:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert outcomes == [3] * 40
+        assert len(named()) == 1
+        assert len(kept.list().rows) == 3
+    assert not named()
+
+
+def test_a_fleet_that_is_made_in_a_callback_of_another_has_a_loop_of_its_own(shop: FakeServer) -> None:
+    told: list[Any] = []
+    with Fleet.connect(shop.address) as outer:
+
+        def called(_: object) -> None:
+            with Fleet.connect(shop.address) as inner:
+                told.append(len(inner.list().rows))
+            try:
+                outer.list()
+            except UsageError as error:
+                told.append(str(error))
+
+        outer._core.on_rows = called
+        outer.agents()
+    assert told[0] == 3
+    assert "callback of a fleet" in told[1]
+
+
+def test_a_fleet_from_before_a_fork_says_so_and_a_new_one_can_be_made(shop: FakeServer) -> None:
+    code = f"""
+import os
+from modctl.client import Fleet, UsageError
+before = Fleet.connect({shop.address!r})
+pid = os.fork()
+if pid == 0:
+    try:
+        before.list()
+    except UsageError as error:
+        assert "before a fork" in str(error)
+    before.close()
+    with Fleet.connect({shop.address!r}) as fleet:
+        assert len(fleet.list().rows) == 3
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert len(before.list().rows) == 3
+before.close()
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
 def test_the_two_fleets_have_the_same_verbs() -> None:

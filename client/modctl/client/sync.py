@@ -1,15 +1,15 @@
 """The same for programs without an event loop. The methods are made from AsyncFleet's: there is one list of them.
 
-Each owns one thread with one loop, so that it works in notebooks and in servers that run a loop of their own.
+They work in a thread of their own, so that they can be used in notebooks and in servers that run a loop already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import threading
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from modctl.client import background
 from modctl.client.errors import NoTargetError, ProcessFailedError, UsageError
 from modctl.client.fleet import AsyncFleet
 
@@ -28,13 +28,11 @@ Result = TypeVar("Result")
 
 
 class _Facade:
-    """An AsyncFleet in a thread of its own."""
+    """An AsyncFleet in the background."""
 
     def __init__(self, core: AsyncFleet) -> None:
         self._core = core
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="modctl-client", daemon=True)
-        self._thread.start()
+        self._loop = background.enter()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -46,19 +44,24 @@ class _Facade:
         self.close()
 
     def close(self) -> None:
-        """Hangs up and ends the thread. May be called twice."""
+        """Hangs up; the last of a program ends the thread. May be called twice."""
         if self._closed:
             return
-        self._run(self._core.close())
+        if background.can_wait_for(self._loop):
+            self._run(self._core.close())
         self._closed = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        background.leave(self._loop)
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._closed:
             work.close()
             raise UsageError("this fleet is closed; connect again")
+        if not background.can_wait_for(self._loop):
+            work.close()
+            raise UsageError(
+                "this fleet cannot be used here: it was made before a fork, or the caller is a callback of a fleet; "
+                "connect again, here"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -8,7 +8,6 @@ that is reloaded a hundred times a second does little else, and is no measure.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -20,9 +19,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.loaded import HOSTS, MODULE, UVICORN_WORKER
-from support.services import Service, fetch, free_port
-from support.waiting import until
+from support.loaded import HOSTS, MODULE, is_installed, serving
 
 from bench.yardstick import HERE, PYTHON, Figure
 
@@ -39,31 +36,20 @@ BOUND = 1.5
 def figures() -> Iterator[Figure]:
     """One for each kind of server that is installed."""
     for host, (app, command, workers) in HOSTS.items():
-        if importlib.util.find_spec(command[2]) is None:
-            continue
-        if UVICORN_WORKER in command and importlib.util.find_spec(UVICORN_WORKER.partition(".")[0]) is None:
-            continue
-        yield _figure(host, app, command, workers)
+        if is_installed(command):
+            yield _figure(host, app, command, workers)
 
 
 def _figure(host: str, app: str, command: list[str], workers: int) -> Figure:
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
     state_dir = folder / "state"
     state_dir.mkdir(mode=0o700)
-    for name in ("one", "two"):
-        (folder / f"{name}.py").write_text(MODULE.format(0))
-    (folder / "app.py").write_text(app)
-    (folder / "gunicorn.conf.py").write_text("from modctl.agent.integrations.gunicorn import post_worker_init\n")
-    port = free_port()
-    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=folder)
     os.environ["MODCTL_STATE_DIR"] = str(state_dir)
     try:
-        service.wait_for_agents(workers)
-        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
-        return _measured(host, port, folder, workers)
+        with serving(app, command, workers, folder, state_dir) as port:
+            return _measured(host, port, folder, workers)
     finally:
         del os.environ["MODCTL_STATE_DIR"]
-        service.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import cli, gateways
-from support.services import Service
+from support import cli
+from support.spoken import kill_gateway, revisions, said, speaking
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.services import Service
+
 pytestmark = [pytest.mark.timeout(120)]
 
-SERVICE = """
-import time
-from modctl import agent
-agent.start(service="confirm", required=True)
-import words
-held = words.say
-while True:
-    with open("said.new", "w") as file:
-        file.write(f"{words.TEXT} {held()}")
-    import os; os.replace("said.new", "said")
-    time.sleep(0.02)
-"""
 OLD = "TEXT = 'old'\ndef say(): return 'old'\n"
 NEW = OLD.replace("old", "new")
 
 
 @pytest.fixture
 def service(state_dir: Path, short_dir: Path) -> Iterator[Service]:
-    (short_dir / "words.py").write_text(OLD)
-    (short_dir / "service.py").write_text(SERVICE)
-    started = Service([sys.executable, "service.py"], state_dir=state_dir, folder=short_dir)
-    try:
-        started.wait_for_agents(1)
-        until((short_dir / "said").exists, 30, what="the service to have loaded its words")
-        (short_dir / "words.py").write_text(NEW)
+    with speaking(short_dir, state_dir, OLD, NEW) as started:
         yield started
-    finally:
-        started.end()
-
-
-def said(folder: Path) -> str:
-    return (folder / "said").read_text()
 
 
 def changed(short_dir: Path, state_dir: Path, within: str, *flags: str) -> dict[str, object]:
@@ -61,16 +37,6 @@ def changed(short_dir: Path, state_dir: Path, within: str, *flags: str) -> dict[
     result: dict[str, object] = told["results"][0]
     until(lambda: said(short_dir) == "new new", what="the new code to run")
     return result
-
-
-def revisions(state_dir: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = cli.document("history", state_dir=state_dir)["results"][0]["revisions"]
-    return found
-
-
-def kill_gateway(state_dir: Path) -> None:
-    for pid in gateways.pids(state_dir):
-        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_confirmed_change_stands_and_says_until_when_it_waited(

@@ -5,20 +5,20 @@ it, it goes where nobody did, and who asked is told nothing that is not so.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support import cli, gateways, processes
-from support.services import Service
+from support.spoken import kill_gateway, revisions, said, speaking
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.services import Service
 
 pytestmark = [pytest.mark.timeout(180)]
 
@@ -41,19 +41,6 @@ def __modctl_before__(plan): at("before going back" if plan.takes_back else "bef
 def __modctl_after__(old): at("after old")
 """
 NEW = WORDS.replace('"old"', '"new"').replace("after old", "after new") + '\nat("executing")\n'
-SERVICE = """
-import os, time
-from modctl import agent
-agent.start(service="confirm", required=True)
-import words
-held, lines = words.say, words.lines()
-next(lines)
-while True:
-    with open("said.new", "w") as file:
-        file.write(f"{words.TEXT} {held()}")
-    os.replace("said.new", "said")
-    time.sleep(0.02)
-"""
 #: Of a change, in order; what runs old code is waited for at the end, before the answer.
 FORTH = ["before", "executing", "after new", "draining"]
 #: Of its going back.
@@ -62,20 +49,8 @@ BACK = ["before going back", "after old"]
 
 @pytest.fixture
 def service(state_dir: Path, short_dir: Path) -> Iterator[Service]:
-    (short_dir / "words.py").write_text(WORDS)
-    (short_dir / "service.py").write_text(SERVICE)
-    started = Service([sys.executable, "service.py"], state_dir=state_dir, folder=short_dir)
-    try:
-        started.wait_for_agents(1)
-        until((short_dir / "said").exists, 30, what="the service to have loaded its words")
-        (short_dir / "words.py").write_text(NEW)
+    with speaking(short_dir, state_dir, WORDS, NEW) as started:
         yield started
-    finally:
-        started.end()
-
-
-def said(folder: Path) -> str:
-    return (folder / "said").read_text()
 
 
 def command(state_dir: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -93,15 +68,10 @@ def changed(state_dir: Path, *arguments: str) -> None:
 
 
 def kill(victim: str, running: subprocess.Popen[str], state_dir: Path) -> None:
-    pids = gateways.pids(state_dir) if victim == "gateway" else [running.pid]
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-def revisions(state_dir: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = cli.document("history", state_dir=state_dir)["results"][0]["revisions"]
-    return found
+    if victim == "gateway":
+        kill_gateway(state_dir)
+    else:
+        running.kill()
 
 
 def gone_back(service: Service, folder: Path) -> None:
@@ -162,6 +132,7 @@ def test_who_is_killed_during_the_confirmation_leaves_it_made_or_not_made(
     after_s: float, victim: str, service: Service, state_dir: Path, short_dir: Path
 ) -> None:
     changed(state_dir, "reload", "words", "--confirm-within", "8s", "--yes")
+    over_s = time.monotonic() + 8.0
     confirming = command(state_dir, "confirm")
     time.sleep(after_s)
     kill(victim, confirming, state_dir)
@@ -175,7 +146,7 @@ def test_who_is_killed_during_the_confirmation_leaves_it_made_or_not_made(
     if made:
         again = cli.modctl("confirm", "--all", state_dir=state_dir, expect=3)
         assert "NOTHING_TO_CONFIRM" in again.stdout + again.stderr
-        time.sleep(9)
+        time.sleep(max(0.0, over_s + 1.0 - time.monotonic()))
         assert said(short_dir) == "new new"
         assert len(revisions(state_dir)) == 1
     else:
@@ -186,7 +157,7 @@ def test_it_goes_though_no_gateway_can_be_had_any_more(service: Service, state_d
     changed(state_dir, "reload", "words", "--confirm-within", "2s", "--yes")
     state_dir.chmod(0o777)  # no agent uses a directory that others can write to
     try:
-        kill("gateway", None, state_dir)  # type: ignore[arg-type]
+        kill_gateway(state_dir)
         until(lambda: said(short_dir) == "old old", 30, what="the old code to run again")
         assert not [pid for pid in gateways.pids(state_dir) if processes.alive(pid)]
     finally:
@@ -200,7 +171,7 @@ def test_a_time_to_live_ends_though_gateway_and_command_are_gone(
     changed(state_dir, "reload", "words", "--ttl", "8s", "--yes")
     (change,) = revisions(state_dir)
     assert change["expires_at"]
-    kill("gateway", None, state_dir)  # type: ignore[arg-type]
+    kill_gateway(state_dir)
     until(lambda: said(short_dir) == "old old", 30, what="the old code to run again")
     service.wait_for_agents(1)
     assert revisions(state_dir)[0]["undoes"] == 1

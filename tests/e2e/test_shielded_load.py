@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from modctl.client import Fleet
 from modctl.client.operations import Reimport
-from support.loaded import ASGI, GUNICORN, HOSTS, MODULE, UVICORN_WORKER, WSGI, Load
-from support.services import Service, fetch, free_port
-from support.waiting import until
+from support.loaded import ASGI, GUNICORN, HOSTS, MODULE, WSGI, Load, is_installed, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,24 +60,13 @@ SHOW = "def show_{0}(thing):\n    return (thing.value, Thing.number, NUMBER, TAB
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
-    host: str, state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+    host: str, state_dir: Path, short_dir: Path
 ) -> None:
     app, command, workers = HOSTS[host]
-    if importlib.util.find_spec(command[2]) is None:
-        pytest.skip(f"{command[2]} is not installed")
-    if UVICORN_WORKER in command and importlib.util.find_spec(UVICORN_WORKER.partition(".")[0]) is None:
-        pytest.skip("no worker of uvicorn for gunicorn is installed")
+    if not is_installed(command):
+        pytest.skip(f"{host} is not installed")
     reloads = FEWER_RELOADS if host == "gunicorn-uvicorn" else RELOADS
-    for name in ("one", "two"):
-        (short_dir / f"{name}.py").write_text(MODULE.format(0))
-    (short_dir / "app.py").write_text(app)
-    (short_dir / "gunicorn.conf.py").write_text("from modctl.agent.integrations.gunicorn import post_worker_init\n")
-    port = free_port()
-    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=short_dir)
-    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
-    try:
-        service.wait_for_agents(workers)
-        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+    with serving(app, command, workers, short_dir, state_dir) as port:
         quiet = Load(port, 4)
         time.sleep(3)
         quiet.stop()
@@ -102,31 +87,22 @@ def test_two_hundred_reloads_under_load_fail_no_request_and_mix_no_response(
         figures = f"{host}: {len(load.took_s)} requests, p99 {quiet.p99_ms():.1f} → {load.p99_ms():.1f} ms"
         print(figures, f"{len(load.answers)} of {reloads} versions seen")
         assert len(load.answers) > reloads / 4, "hardly any version was ever served"
-    finally:
-        service.end()
 
 
 @pytest.mark.parametrize("host", UNSHIELDED)
 def test_without_a_shield_nothing_is_raised_and_no_function_is_seen_half_changed(
-    host: str, state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+    host: str, state_dir: Path, short_dir: Path
 ) -> None:
     app, command = UNSHIELDED[host]
-    if importlib.util.find_spec(command[2]) is None:
-        pytest.skip(f"{command[2]} is not installed")
+    if not is_installed(command):
+        pytest.skip(f"{host} is not installed")
 
     def version(number: int) -> str:
         return "".join(SHOW.format(n) for n in range(max(0, number - 50), number + 1)) + GROWING.format(number)
 
     (short_dir / "one.py").write_text(version(0))
-    (short_dir / "two.py").write_text(MODULE.format(0))
-    (short_dir / "app.py").write_text(app.replace("(one.VALUE, one.get())", "(one.make(),)").replace(
-        "{*first, two.VALUE, two.get()}", "first"))  # fmt: skip
-    port = free_port()
-    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=short_dir)
-    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
-    try:
-        service.wait_for_agents(1)
-        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+    app = app.replace("(one.VALUE, one.get())", "(one.make(),)").replace("{*first, two.VALUE, two.get()}", "first")
+    with serving(app, command, 1, short_dir, state_dir) as port:
         load = Load(port, 4)
         with Fleet.connect() as fleet:
             for number in range(1, FEWER_RELOADS + 1):
@@ -137,24 +113,12 @@ def test_without_a_shield_nothing_is_raised_and_no_function_is_seen_half_changed
         assert load.answers == {"0"}, load.answers
         assert len(load.took_s) > FEWER_RELOADS, "there was no load"
         print(f"{host}: {len(load.took_s)} requests, {FEWER_RELOADS} reloads")
-    finally:
-        service.end()
 
 
-def test_without_a_shield_responses_are_mixed_so_that_the_load_can_tell(
-    state_dir: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_shield_responses_are_mixed_so_that_the_load_can_tell(state_dir: Path, short_dir: Path) -> None:
     pytest.importorskip("uvicorn")
-    for name in ("one", "two"):
-        (short_dir / f"{name}.py").write_text(MODULE.format(0))
-    (short_dir / "app.py").write_text(ASGI.replace("WRAP", "").replace("sleep(0.001)", "sleep(0.02)"))
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "app:app"]
-    service = Service(command, state_dir=state_dir, folder=short_dir)
-    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
-    try:
-        service.wait_for_agents(1)
-        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+    app = ASGI.replace("WRAP", "").replace("sleep(0.001)", "sleep(0.02)")
+    with serving(app, HOSTS["uvicorn"][1], 1, short_dir, state_dir) as port:
         load = Load(port, 4)
         with Fleet.connect() as fleet:
             for number in range(1, 200):
@@ -164,5 +128,3 @@ def test_without_a_shield_responses_are_mixed_so_that_the_load_can_tell(
         load.stop()
         assert any(":" in answer for answer in load.answers), "nothing was mixed: the load proves nothing"
         assert not [each for each in load.failures if not each.startswith("200 ")], load.failures[:5]
-    finally:
-        service.end()

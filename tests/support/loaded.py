@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib.util
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
+
+from support.services import Service, fetch, free_port
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 MODULE = "VALUE = {0}\ndef get():\n    return {0}\n"
 WSGI = """
@@ -68,6 +77,30 @@ HOSTS = {
         2,
     ),
 }
+
+
+def is_installed(command: Sequence[str]) -> bool:
+    """Whether there is what such a command runs."""
+    worker = UVICORN_WORKER.partition(".")[0] if UVICORN_WORKER in command else command[2]
+    return all(importlib.util.find_spec(name) is not None for name in (command[2], worker))
+
+
+@contextlib.contextmanager
+def serving(app: str, command: Sequence[str], workers: int, folder: Path, state_dir: Path) -> Iterator[int]:
+    """Runs a server of `app`, with modules `one` and `two` where there are none; its port, once it answers."""
+    for name in ("one", "two"):
+        if not (folder / f"{name}.py").exists():
+            (folder / f"{name}.py").write_text(MODULE.format(0))
+    (folder / "app.py").write_text(app)
+    (folder / "gunicorn.conf.py").write_text("from modctl.agent.integrations.gunicorn import post_worker_init\n")
+    port = free_port()
+    service = Service([part.replace("{port}", str(port)) for part in command], state_dir=state_dir, folder=folder)
+    try:
+        service.wait_for_agents(workers)
+        until(lambda: fetch(f"http://127.0.0.1:{port}/"), what="the server to listen")
+        yield port
+    finally:
+        service.end()
 
 
 class Load:

@@ -29,7 +29,11 @@ class Demo:
         self._known = set(glob.glob("/tmp/modctl-demo-*"))
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*MODCTL, "demo", *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [*MODCTL, "demo", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=_hears_ctrl_c,
             )
 
     @property
@@ -61,6 +65,11 @@ class Demo:
     def wait_for(self, text: str, within_s: float = 60.0) -> None:
         until(lambda: text in self.output or self.process.poll() is not None, within_s, what=f"{text!r}")
         assert text in self.output, self.output
+
+
+def _hears_ctrl_c() -> None:
+    """Who runs the tests in the background of a shell has it ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def living_in(folder: str) -> list[int]:

@@ -32,6 +32,8 @@ class Running:
     host: Host
     service: Service
     url: str
+    #: When it was told to stop and did, on the monotonic clock; its gateway leaves by itself then.
+    stopped_s: float | None = None
 
     @property
     def state_dir(self) -> Path:
@@ -49,16 +51,41 @@ class Running:
         self.service, self.url = self.host.start(folder)
         self.service.wait_for_agents(self.host.agents)
 
+    def check_its_end(self) -> None:
+        """Nothing of it is left, within 15 s of its stop."""
+        assert self.stopped_s is not None
+        left_s = max(0.0, self.stopped_s + 15.0 - time.monotonic())
+        gone = f"the gateway of {self.host.name} to leave"
+        until(lambda: not processes.mentioning(str(self.state_dir)), left_s, what=gone, every_s=0.2)
+        assert gateways.infos(self.state_dir) == []
+
+    def end(self) -> None:
+        self.service.end()
+        shutil.rmtree(self.state_dir.parent, ignore_errors=True)
+
     def worker(self) -> int:
         """A process with an agent that is not the one that was started."""
         return max(self.agent_pids() - {self.service.pid})
+
+
+@pytest.fixture(scope="module")
+def stopped() -> Iterator[list[Running]]:
+    """Hosts that have stopped: their gateways are waited for at the end, all together."""
+    hosts: list[Running] = []
+    yield hosts
+    try:
+        for host in hosts:
+            host.check_its_end()
+    finally:
+        for host in hosts:
+            host.end()
 
 
 @pytest.fixture(
     scope="module",
     params=[pytest.param(host, id=host.name, marks=pytest.mark.xdist_group(f"host-{host.name}")) for host in HOSTS],
 )
-def running(request: pytest.FixtureRequest) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest, stopped: list[Running]) -> Iterator[Running]:
     host: Host = request.param
     if host.missing:
         pytest.skip(f"{', '.join(host.missing)} is not installed")
@@ -69,8 +96,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
         service.wait_for_agents(host.agents)
         yield running
     finally:
-        running.service.end()
-        shutil.rmtree(folder, ignore_errors=True)
+        if running.stopped_s is None:
+            running.end()
+        else:
+            stopped.append(running)
 
 
 def test_every_process_that_loaded_the_program_is_listed(running: Running) -> None:
@@ -145,6 +174,5 @@ def test_nothing_is_left_when_the_program_is_told_to_stop(running: Running) -> N
     family = set(running.service.family()) | running.agent_pids()
     running.service.stop(within_s=30.0)
     until(lambda: not any(map(processes.alive, family)), 15.0, what=f"the end of {family}")
-    # The gateway stays for its grace, since a restart of the service would want it, then leaves by itself.
-    until(lambda: not processes.mentioning(str(running.state_dir)), 15.0, what="the gateway to leave", every_s=0.2)
-    assert gateways.infos(running.state_dir) == []
+    # The gateway stays for its grace, since a restart of the service would want it, then leaves: stopped().
+    running.stopped_s = time.monotonic()

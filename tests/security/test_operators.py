@@ -12,21 +12,13 @@ import pytest
 from support.cli import document, modctl
 from support.services import Service, free_port
 
+from security.certified import flags, served
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.timeout(180)]
-
-
-def flags(tls: Path, who: str, port: int) -> list[str]:
-    files = ["--cacert", tls / "ca.pem", "--cert", tls / f"{who}.pem", "--key", tls / f"{who}.key"]
-    return [*map(str, files), "-H", f"localhost:{port}"]
-
-
-def served(tls: Path, port: int) -> str:
-    cert, key, ca = (str(tls / name) for name in ("shop.pem", "shop.key", "ca.pem"))
-    return f'listen="127.0.0.1:{port}", tls=agent.TLS(cert={cert!r}, key={key!r}, client_ca={ca!r})'
 
 
 def test_a_certificate_says_who_somebody_is_and_what_they_may(

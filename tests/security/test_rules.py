@@ -17,6 +17,8 @@ from support.cli import document, modctl
 from support.services import free_port
 from support.waiting import until
 
+from security.certified import flags, served
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -24,16 +26,6 @@ if TYPE_CHECKING:
     from support.services import Service
 
 pytestmark = [pytest.mark.timeout(180)]
-
-
-def flags(tls: Path, who: str, port: int) -> list[str]:
-    files = ["--cacert", tls / "ca.pem", "--cert", tls / f"{who}.pem", "--key", tls / f"{who}.key"]
-    return [*map(str, files), "-H", f"localhost:{port}"]
-
-
-def served(tls: Path, port: int) -> str:
-    cert, key, ca = (str(tls / name) for name in ("shop.pem", "shop.key", "ca.pem"))
-    return f'listen="127.0.0.1:{port}", tls=agent.TLS(cert={cert!r}, key={key!r}, client_ca={ca!r})'
 
 
 def test_protection_is_overridden_by_an_admin_by_name_and_for_one_request(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.reading import read_whole
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     import os

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.log import ERROR, log
 from modctl.agent.primitives import allocate_lock, get_ident, main_thread_mask, poll, set_signal_mask, start_new_thread
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import os
 import sys
 from binascii import a2b_base64
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.deferred import DeferredEngine
 from modctl.agent.errors import AlreadyStartedError, GatewayUnavailableError
@@ -16,6 +16,7 @@ from modctl.agent.identity import Identity
 from modctl.agent.log import INFO, WARNING, log
 from modctl.agent.primitives import allocate_lock
 from modctl.agent.settings import disabled, flag, resolve
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import _socket
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from modctl.agent.errors import ConfigurationError
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.errors import RequestError
 from modctl.agent.log import ERROR, log
 from modctl.agent.wire import CANCEL, ERR, LAST, error_body, json_body, parse_body
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

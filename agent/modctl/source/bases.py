@@ -8,7 +8,9 @@ names, and arithmetic on plain data.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from types import CodeType

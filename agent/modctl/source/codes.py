@@ -12,7 +12,9 @@ import ast
 from collections import defaultdict
 from hashlib import blake2b
 from types import CodeType
-from typing import Final, NamedTuple
+from typing import Final
+
+from .tuples import NamedTuple
 
 #: The name under which a class part finds what collects its namespace.
 CAPTURE: Final = "__modctl_capture__"

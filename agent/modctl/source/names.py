@@ -10,7 +10,9 @@ A chain is a dotted access that starts at a name: `a.b.C` is ("a", "b", "C").
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .bases import Base, base_of
 from .codes import (
@@ -26,6 +26,7 @@ from .codes import (
 from .comparison import CHANGED, CODE, NEW, SAME, Comparison, bound, compare, providers
 from .names import Import
 from .statements import ASSIGN, CLASS, Statement, configures_logging, statements_of, text_of
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -7,11 +7,12 @@ Made from the text, by a gateway or by the agent; held against the live module b
 from __future__ import annotations
 
 import marshal
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from .bases import Base, base_of
 from .comparison import bound
 from .statements import ASSIGN, COMPOUND
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -11,11 +11,12 @@ import sys
 import time
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import bootstrap, table
 from modctl.agent.engine.quiet import ImportsHeld
 from modctl.agent.engine.safe import MISSING, module_dict
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from modctl.agent.engine.safe import MISSING
 from modctl.agent.primitives import allocate_lock
+from modctl.source.tuples import NamedTuple
 
 #: Names that left the table keep their generation so long.
 MAX_GONE_NAMES: Final = 10_000

@@ -7,10 +7,11 @@ one makes the commit, which compares and sets as ever, and one drops what was st
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.errors import RequestError
 from modctl.agent.primitives import poll
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.machinery
 import sys
 import zipimport
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from modctl.agent.engine import bootstrap
 from modctl.agent.engine.injected import InjectedLoader, InjectedModule
 from modctl.agent.engine.safe import instance_dict, module_dict, mro, text
+from modctl.source.tuples import NamedTuple
 
 SOURCE: Final = "MODULE_KIND_SOURCE"
 BYTECODE: Final = "MODULE_KIND_BYTECODE"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from modctl.agent.errors import RequestError
+from modctl.source.tuples import NamedTuple
 
 MODE_FRESH: Final = "REIMPORT_MODE_FRESH"
 MODE_PATCH: Final = "REIMPORT_MODE_PATCH"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory, names
 from modctl.agent.engine.commit import is_initializing
 from modctl.agent.engine.operations import Evict, Import, Inject, Operation, Reimport, SentModule, Undo
 from modctl.agent.engine.outcomes import Refusal
 from modctl.agent.engine.safe import is_module
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory
 from modctl.agent.engine.safe import class_dict, is_kind, module_dict, text
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from itertools import repeat
 from operator import is_
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import inventory
 from modctl.agent.engine.safe import clean, key_text, module_dict, raw_module_dict
 from modctl.local.frames import BATCH_ROWS
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.commit import Write
@@ -10,6 +10,7 @@ from modctl.agent.engine.names import leaf_of, parent_of
 from modctl.agent.engine.outcomes import Refusal
 from modctl.agent.engine.plan import ACTION_RESTORE
 from modctl.agent.engine.safe import MISSING, module_dict
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

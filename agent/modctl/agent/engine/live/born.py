@@ -15,10 +15,11 @@ import gc
 import sys
 import time
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from modctl.agent.engine import drained
 from modctl.source.codes import children, identical, kind_flags, pair_children
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import ATOMS, class_dict, is_class
 from modctl.source.following import Words, imported_names, is_quiet, potential_names
 from modctl.source.plan import ModulePlan, Text, plan_module
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import gc
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.operations import Operation, Step, refill_steps, run_steps
 from modctl.agent.engine.live.values import MAPPINGS, MISSING
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

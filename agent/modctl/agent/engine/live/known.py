@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live import keeping
 from modctl.agent.engine.live.baselines import Baselines, source_of
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.keeping import decode
 from modctl.agent.engine.recorder import stat_of_file
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     import weakref

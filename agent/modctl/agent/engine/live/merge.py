@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.classes import merge_classes
 from modctl.agent.engine.live.data import merge_container, merge_data
@@ -27,6 +27,7 @@ from modctl.agent.engine.live.values import (
     is_plain_data,
     same_data,
 )
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.rehome import Rehomer

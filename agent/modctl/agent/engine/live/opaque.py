@@ -8,11 +8,12 @@ Unless an adapter knows the type, or the operator accepts that, such a statement
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import CONTAINERS, MISSING, is_class, is_opaque, type_name
 from modctl.source.statements import COMPOUND, EXPRESSION, IMPORT
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.running import Runner

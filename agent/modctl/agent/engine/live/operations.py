@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from itertools import chain, groupby, starmap
 from operator import itemgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.values import MISSING, class_dict
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from types import CellType, FunctionType

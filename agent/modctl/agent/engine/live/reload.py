@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from modctl.agent.engine import commit
 from modctl.agent.engine.live.baselines import Baselines
@@ -13,6 +13,7 @@ from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.opaque import Policy
 from modctl.agent.engine.live.transaction import Transaction
 from modctl.source.plan import ModulePlan, plan_module, read_text
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

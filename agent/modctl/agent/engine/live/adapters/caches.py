@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.values import (
@@ -28,6 +28,7 @@ from modctl.agent.engine.live.values import (
     mro,
 )
 from modctl.source.codes import signature
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import textwrap
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.values import MISSING, class_dict, instance_dict, is_class, mro
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from modctl.agent.engine.live.world import StagedModule

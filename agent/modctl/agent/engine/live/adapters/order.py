@@ -9,10 +9,11 @@ told, of modules outside the change or made in loops, keep their places.
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.live.adapters.calls import UNKNOWN, old_call
 from modctl.source.statements import DEF, EXPRESSION
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import marshal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,3 +150,42 @@ def test_reading_again_what_stayed_gives_the_same_statements() -> None:
     after = "# moved\n" + before.replace("X = 1", "X = 2")
     old = read_text(before, "m.py")
     assert read_text(after, "m.py", like=old).statements == read_text(after, "m.py").statements
+
+
+def test_the_old_version_travels_whole_though_what_stayed_is_told_once() -> None:
+    old = "'doc'\nfrom a import x\nclass C(x):\n    def __f(self): return 1\n\n    y = x\nZ = C.y\ndef f(): pass\n"
+    new = "import b\n'doc'\nfrom a import x\ndef g(): pass\n\nclass C(x):\n    def __f(self): return 1\n    y = x\nZ = C.y\n"
+    before = read_text(old, "m.py")
+    made = plan_module("m", before, read_text(new, "m.py", like=before), package=False)
+    sent = SentPlan("m", pack(made, {"*"}), lambda: old, lambda: new)
+    same = {
+        partner for index, partner in enumerate(made.comparison.partners) if made.comparison.statuses[index] == "same"
+    }
+    assert same
+    for mine, theirs in zip(sent.comparison.old, made.comparison.old, strict=True):
+        if mine.index not in same:
+            assert mine == theirs
+        assert all(
+            getattr(mine, name) == getattr(theirs, name)
+            for name in ("index", "kind", "label", "first_line", "last_line", "text", "reads", "writes", "defaults")
+        ), theirs.label
+        assert [inner.text for inner in mine.body] == [inner.text for inner in theirs.body]
+        assert mine.replaced(index=9).body == mine.body
+    assert sent.comparison.new == made.comparison.new
+
+
+def test_code_that_only_moved_is_told_once() -> None:
+    body = "def f(a):\n    def g(): return a, 1\n    return [lambda: g() for _ in a]\nclass C:\n    def m(self): return __class__\n"
+    old, new = "X = 1\n" + body + "def h(): return 1\n", "X = 1\n\n\n" + body + "def h(): return 2\n"
+    made = plan_module("m", read_text(old, "m.py"), read_text(new, "m.py"), package=False)
+    packed = pack(made, {"*"})
+    sent = SentPlan("m", packed, lambda: old, lambda: new)
+    assert len(sent.pairs) == len(made.pairs) > 4
+    for mine, theirs in zip(sent.pairs, made.pairs, strict=True):
+        assert identical(mine.old, theirs.old)
+        assert identical(mine.new, theirs.new)
+        assert (mine.route, mine.differs, mine.old.co_filename) == (theirs.route, theirs.differs, "m.py")
+        assert [*mine.old.co_lines()] == [*theirs.old.co_lines()]
+    assert {pair.new.co_name for pair in made.pairs if pair.differs} == {"h"}
+    told = marshal.loads(packed)[9]
+    assert [each[0] for each in told if isinstance(each[0], int)], told

@@ -67,7 +67,7 @@ def compile_pieces(
     imports: list[ast.stmt] | None = None,
 ) -> CodeType:
     """The code of some statements of a module, as they would be compiled in it."""
-    known = module_imports(tree) if imports is None else imports
+    known = _used(module_imports(tree) if imports is None else imports, pieces)
     body: list[ast.stmt] = list(pieces)
     if known and not any(map(_stands_first, pieces)):
         nothing = ast.copy_location(ast.Constant(value=0), pieces[0])
@@ -78,6 +78,25 @@ def compile_pieces(
     code = compile(module, filename, "exec", flags=flags, dont_inherit=True, optimize=optimize)
     assert isinstance(code, CodeType)
     return code
+
+
+def _used(imports: list[ast.stmt], pieces: list[ast.stmt]) -> list[ast.stmt]:
+    """Of import statements, what binds a name that the pieces say: each name more is kept in their code."""
+    if all(isinstance(piece, (ast.Import, ast.ImportFrom)) for piece in pieces):
+        return []
+    said = {node.id for piece in pieces for node in ast.walk(piece) if isinstance(node, ast.Name)}
+    found: list[ast.stmt] = []
+    for node in imports:
+        assert isinstance(node, (ast.Import, ast.ImportFrom))
+        names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in said]
+        if not names:
+            continue
+        if isinstance(node, ast.Import):
+            made: ast.stmt = ast.Import(names)
+        else:
+            made = ast.ImportFrom(node.module, names, node.level)
+        found.append(ast.copy_location(made, node))
+    return found
 
 
 def _stands_first(piece: ast.stmt) -> bool:
@@ -212,6 +231,14 @@ def identical(old: CodeType, new: CodeType) -> bool:
         and _lines(old) == _lines(new)
         and all(identical(a, b) for (_, a), (_, b) in zip(children(old), children(new), strict=False))
     )
+
+
+def moved(code: CodeType, lines: int) -> CodeType:
+    """The same so many lines further down: its table of lines counts from its first one."""
+    consts = code.co_consts
+    if any(type(const) is CodeType for const in consts):
+        consts = tuple(moved(const, lines) if type(const) is CodeType else const for const in consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + lines, co_consts=consts)
 
 
 def _lines(code: CodeType) -> bytes:

@@ -98,7 +98,7 @@ class Statement:
 
     def replaced(self, **changes: Any) -> Statement:
         """The same with other values."""
-        made = Statement.__new__(Statement)
+        made = Statement.__new__(type(self))
         made.__dict__.update(self.__dict__, **changes)
         made.__dict__.pop("touches", None)
         made.__dict__.pop("builds_on", None)

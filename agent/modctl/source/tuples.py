@@ -24,7 +24,10 @@ else:
         _field_defaults: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
         def __new__(cls, *values: Any, **named: Any) -> Any:
-            if named or len(values) != len(cls._fields):
+            fields = cls._fields
+            if named or len(values) != len(fields):
+                if not values and len(named) == len(fields) and named.keys() == set(fields):
+                    return tuple.__new__(cls, map(named.__getitem__, fields))
                 values = cls._completed(values, named)
             return tuple.__new__(cls, values)
 

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from .bases import Base
-from .codes import Pair
-from .comparison import CHANGED, NEW, Comparison, compare
+from .codes import Pair, identical, moved
+from .comparison import CHANGED, NEW, SAME, Comparison, compare
 from .following import is_quiet
 from .names import Import
 from .plan import TIER_NOOP, ModulePlan, read_text
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
     from .plan import Text
 
+#: Bases whose classes are never changed in part.
+_OTHER_METACLASSES: Final = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"})
+_Same = tuple[int, int, int]
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 2
+VERSION: Final = 3
 _DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
@@ -42,7 +45,7 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
     names = set(names)
     comparison = plan.comparison
     rest = (
-        tuple(map(_fields, comparison.old)) if plan.changed else None,
+        _old_fields(comparison) if plan.changed else None,
         tuple(map(_fields, comparison.new)),
         _comparison(comparison),
         _bases(plan, names),
@@ -60,12 +63,28 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
             quiet,
             plan.configures_logging,
             tuple(plan.removed),
-            [(pair.old, pair.new, pair.route, pair.differs) for pair in plan.pairs],
+            list(map(_pair_fields, plan.pairs)),
             plan.behaviours,
             marshal.dumps(rest),
             pieces,
         )
     )
+
+
+def _pair_fields(pair: Pair) -> tuple[Any, ...]:
+    """A pair; of code that only moved the new one, and by how many lines that lies below the old."""
+    lines = pair.new.co_firstlineno - pair.old.co_firstlineno
+    if not pair.differs and pair.old.co_firstlineno > 0 and identical(moved(pair.new, -lines), pair.old):
+        return lines, pair.new, pair.route
+    return tuple(pair)
+
+
+def _pair(told: tuple[Any, ...]) -> Pair:
+    """What _pair_fields took apart."""
+    if type(told[0]) is not int:
+        return Pair(*told)
+    lines, new, route = told
+    return Pair(moved(new, -lines), new, route, False)
 
 
 def _fields(statement: Statement) -> dict[str, Any]:
@@ -77,20 +96,61 @@ def _fields(statement: Statement) -> dict[str, Any]:
         if name in found:
             found[name] = tuple(map(tuple, found[name]))
     if statement.body:
-        found["body"] = tuple(map(_fields, statement.body))
+        found["_body"] = marshal.dumps(tuple(map(_fields, statement.body)))
     return found
+
+
+def _old_fields(comparison: Comparison) -> tuple[dict[str, Any] | _Same, ...]:
+    """The old version's statements; of one that says the same as a new one, which that is, and its own lines."""
+    new = {
+        old: index
+        for index, old in enumerate(comparison.partners)
+        if comparison.statuses[index] == SAME and _are_alike(comparison.old[old], comparison.new[index])
+    }
+    return tuple(
+        (new[old.index], old.first_line, old.last_line) if old.index in new else _fields(old) for old in comparison.old
+    )
+
+
+def _are_alike(one: Statement, other: Statement) -> bool:
+    """Whether two statements of one text differ in nothing but their places. They may: a text is the docstring only
+    where it stands first, and annotations are read only where they are not lazy.
+    """
+    names = (name for name in FIELDS if name not in ("index", "first_line", "last_line", "body"))
+    return all(getattr(one, name) == getattr(other, name) for name in names) and all(
+        map(_are_alike, one.body, other.body)
+    )
 
 
 def _statement(fields: dict[str, Any]) -> Statement:
     """What _fields took apart. There are thousands, so this one does not go through its constructor."""
-    made = Statement.__new__(Statement)
+    made = Statement.__new__(_WithBody if "_body" in fields else Statement)
     for name in ("imports", "lazy_imports"):
         if name in fields:
             fields[name] = tuple(Import(*item) for item in fields[name])
-    if "body" in fields:
-        fields["body"] = tuple(map(_statement, fields["body"]))
     made.__dict__ = fields
     return made
+
+
+def _old_statement(told: dict[str, Any] | _Same, index: int, new: tuple[Statement, ...]) -> Statement:
+    """A statement of the old version, from what _old_fields tells."""
+    if isinstance(told, dict):
+        return _statement(told)
+    same, first_line, last_line = new[told[0]], told[1], told[2]
+    if (same.index, same.first_line, same.last_line) == (index, first_line, last_line):
+        return same
+    return same.replaced(index=index, first_line=first_line, last_line=last_line)
+
+
+class _WithBody(Statement):
+    """A class, whose body few ask for: it is read then."""
+
+    _body: bytes
+
+    @cached_property
+    def body(self) -> tuple[Statement, ...]:  # type: ignore[override]
+        """As of Statement."""
+        return tuple(map(_statement, marshal.loads(self._body)))  # noqa: S302 - it comes from the gateway
 
 
 def _comparison(comparison: Comparison) -> tuple[Any, ...]:
@@ -133,14 +193,18 @@ def _pieces(plan: ModulePlan, names: set[str]) -> dict[tuple[int, tuple[int, ...
     for statement, status in zip(comparison.new, comparison.statuses, strict=True):
         index = statement.index
         changed = status in (CHANGED, NEW) or index in comparison.displaced
-        if not (changed or statement.kind == IMPORT or statement.touches & names or _reads(statement) & names):
+        touched = statement.touches & names
+        if statement.kind == DEF and len(plan.touchers[statement.label]) == 1:
+            touched = frozenset()  # its code alone is other: it is not run for that
+        if not (changed or statement.kind == IMPORT or touched or _reads(statement) & names):
             continue
-        found[index, ()] = plan.piece(index)
+        old = comparison.old[comparison.partners[index]] if comparison.partners[index] >= 0 else None
+        if not _runs_in_part(statement, old, names):
+            found[index, ()] = plan.piece(index)
         if statement.attribute_store:
             found[index, (-1,)] = plan.value_piece(index)
-        if statement.kind != CLASS or statement.decorated or comparison.partners[index] < 0:
+        if statement.kind != CLASS or statement.decorated or old is None:
             continue
-        old = comparison.old[comparison.partners[index]]
         if statement.header == old.header:
             body = comparison.bodies.get(index) or compare(old.body, statement.body)
             reading = {inner.index for inner in statement.body if _reads(inner) & names}
@@ -150,6 +214,21 @@ def _pieces(plan: ModulePlan, names: set[str]) -> dict[tuple[int, tuple[int, ...
                 if chosen := changed_in_body(statement, body, others):
                     found[index, tuple(chosen)] = plan.piece(index, tuple(chosen))
     return found
+
+
+def _runs_in_part(statement: Statement, old: Statement | None, names: set[str]) -> bool:
+    """Whether a class statement will hardly ever run as a whole, as far as its text tells; whoever has to run it so all
+    the same compiles it.
+    """
+    return (
+        statement.kind == CLASS
+        and old is not None
+        and statement.header == old.header
+        and not (statement.decorated or statement.generic or statement.has_keywords)
+        and names.isdisjoint(chain[0] for chain in statement.bases if chain)
+        and all(chain and chain[-1] not in _OTHER_METACLASSES for chain in statement.bases)
+        and not any("__slots__" in inner.writes for inner in (*old.body, *statement.body))
+    )
 
 
 def _reads(statement: Statement) -> set[str]:
@@ -206,7 +285,7 @@ class SentPlan(ModulePlan):
         self.names = frozenset()
         self.configures_logging = bool(logging)
         self._removed = frozenset(removed)
-        self.pairs = [Pair(*pair) for pair in pairs]
+        self.pairs = list(map(_pair, pairs))
         self._old_text, self._new_text = old_text, new_text
 
     @property
@@ -263,7 +342,8 @@ class SentPlan(ModulePlan):
     def comparison(self) -> Comparison:  # type: ignore[override]  # as old
         """As of ModulePlan."""
         new = tuple(map(_statement, self._facts[1]))
-        old = new if self._facts[0] is None else tuple(map(_statement, self._facts[0]))
+        told = self._facts[0]
+        old = new if told is None else tuple(_old_statement(each, index, new) for index, each in enumerate(told))
         return _compared(old, new, self._facts[2])
 
     def piece(self, index: int, body: tuple[int, ...] = ()) -> CodeType:

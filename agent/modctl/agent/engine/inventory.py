@@ -106,16 +106,13 @@ def facts_of(name: str, candidate: object) -> Facts:
     if kind == INJECTED and own_file:
         origin = own_file
     own_name = text(dict.get(namespace, "__name__"))
-    return Facts(
-        kind=kind,
-        origin=origin,
-        package="__path__" in namespace,
-        alias_of=own_name if own_name and own_name != name else "",
-        initializing=fields.get("_initializing") is True,
-        file=kind in (SOURCE, BYTECODE, EXTENSION)
+    is_file = (
+        kind in (SOURCE, BYTECODE, EXTENSION)
         and origin.startswith("/")
-        and (type(loader) is _SOURCE_LOADER or not any(base is _ZIP_LOADER for base in mro(type(loader)))),
+        and (type(loader) is _SOURCE_LOADER or not any(base is _ZIP_LOADER for base in mro(type(loader))))
     )
+    alias_of = own_name if own_name and own_name != name else ""
+    return Facts(kind, origin, "__path__" in namespace, alias_of, fields.get("_initializing") is True, is_file)
 
 
 def _kind(loader: Any, origin: str, own_file: str, namespace: dict[str, Any]) -> str:

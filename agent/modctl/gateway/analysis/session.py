@@ -22,6 +22,7 @@ _MANY: Final = 2_000
 #: Plans of more text than this, compressed, are sent once the process has said that it needs no others: whatever it
 #: asks for before, they would be packed, sent and read in vain.
 _LARGE_BYTES: Final = 16 * 1024
+_LOOKS: Final = 2
 
 
 class Facts(NamedTuple):
@@ -100,6 +101,9 @@ class Session:
         self._read_words: dict[str, Words | None] = {}
         #: Whether large plans go along; nothing says that the first offer lacks anything.
         self._whole = True
+        #: How often they were left out: who holds something of a changed module is told at the first look, who does of
+        #: those that follow at the second, and there is seldom a third.
+        self._left_out = 0
         self.told: dict[str, tuple[str, str]] = {}
 
     def offer(self) -> bytes:
@@ -117,6 +121,7 @@ class Session:
             self._ask_texts, self._ask_baselines = [], []
         else:
             whole = self._whole or sum(len(self._texts.packed(each.new)) for each, _ in made.values()) < _LARGE_BYTES
+            self._left_out += not whole
             told["plans"] = [self._entry(wanted, each, whole=whole) for wanted, each in made.values()]
             told["settled"] = settled
             told["looked"] = {
@@ -134,7 +139,7 @@ class Session:
         Raises:
             GivenUpError: it cannot be had.
         """
-        self._whole = bool(needs.get("plans"))
+        self._whole = bool(needs.get("plans")) or self._left_out >= _LOOKS
         for told in needs.get("texts") or ():
             digest = str(told.get("digest") or "")
             if not digest or bool(told.get("is_bytes")) == digest.startswith("text:"):

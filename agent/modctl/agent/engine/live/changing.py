@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from modctl.agent.engine.live.planned import Asking, Offer, offer_of
 from modctl.agent.engine.live.reload import Reloader, check
 from modctl.agent.engine.operations import Reimport
 from modctl.agent.engine.outcomes import Refusal, failed, refused
+from modctl.agent.engine.patterns import matcher
 from modctl.agent.engine.protect import Protector
 from modctl.agent.engine.raised import python_error
 from modctl.agent.engine.recorder import stat_of_file
@@ -78,7 +78,6 @@ class Patching:
         brought, new, refusals = self._brought(changes, request, planned=offer is not None)
         if refusals:
             return refused(refusals)
-        before = {name: version_of(self._memory, name) for name in [*brought, *new]}
         policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
         try:
             if offer is None:
@@ -86,6 +85,7 @@ class Patching:
             else:
                 transaction = self._planned(offer, brought, policy, new)
             batch = transaction.batch()
+            before = self._versions([*brought, *new])
         except RefusedError as error:
             return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
         except SyntaxError as error:
@@ -94,6 +94,7 @@ class Patching:
             refusal = Refusal(name, ACTION, "BAD_SOURCE", "source must be Python", hint)
             return refused([refusal], {name: python_error(error)})
         except StagingError as error:
+            before = self._versions([*brought])
             told = [{"name": name, "action": ACTION, "before": before[name]} for name in brought]
             return failed(told, error.name, python_error(error.raised), [], [])
         modules = self._modules(transaction.report, before, brought)
@@ -109,6 +110,9 @@ class Patching:
             return self._commit(request, transaction, brought, modules, offer)
 
         return changes.conclude(Prepared(finish, transaction.withdraw, modules))
+
+    def _versions(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        return {name: version_of(self._memory, name) for name in names}
 
     def _planned(
         self, offer: Offer, brought: dict[str, Brought], policy: Policy, new: dict[str, tuple[str, str, bool]]
@@ -248,7 +252,8 @@ class Patching:
     def _names(self, operation: Reimport, entries: dict[str, Any], refusals: list[Refusal]) -> list[str]:
         """The modules that an operation is about; of a pattern, those whose file is not what is loaded."""
         if is_pattern(operation.name):
-            found = [n for n, each in entries.items() if fnmatchcase(n, operation.name) and _is_source(n, each)]
+            fits = matcher([operation.name])
+            found = [n for n, each in entries.items() if (fits is None or fits(n)) and _is_source(n, each)]
             if found:
                 return [name for name in found if self._differs(name, entries[name])]
         else:

@@ -194,11 +194,15 @@ class Transaction:
             return self._batch
         rehome = Rehomer(self.world)
         self.merger.stand_ins.settle()
+        replaced: dict[int, tuple[Any, Any]] = {}
         for (name, key), value in self.runner.decisions.items():
             staged = self.world.modules[name]
             if staged.home is not staged.namespace and value is not staged.home.get(key, MISSING):
                 self.merger.put("item", staged.home, key, value, f"{name}.{key}")
-                self._replaced(staged.home.get(key, MISSING), value)
+                live = staged.home.get(key, MISSING)
+                if self._is_replaced(live, value):
+                    replaced[id(live)] = live, value
+        self._rebind(replaced)
         for name, plan in self.plans.items():
             self._module_itself(name, plan)
         if self._ledger is not None:
@@ -241,20 +245,32 @@ class Transaction:
         elif type(notes) is dict and notes:
             self.merger.put("item", home, "__annotations__", dict(notes), f"{name}.__annotations__")
 
-    def _replaced(self, old: Any, new: Any) -> None:
-        """Names of other modules that are bound to a replaced class or function are led to the new one."""
+    def _is_replaced(self, old: Any, new: Any) -> bool:
+        """Whether a class or function of the program has another object in its place now."""
         if not (is_class(old) or type(old) is FunctionType) or new is MISSING:
-            return
-        if not any(old is live for live, _ in self.merger.replaced_classes) and not any(
+            return False
+        return any(old is live for live, _ in self.merger.replaced_classes) or any(
             old is live for live, _, _ in self.merger.forwards
-        ):
+        )
+
+    def _rebind(self, replaced: dict[int, tuple[Any, Any]]) -> None:
+        """Names of other modules that are bound to replaced classes and functions are led to the new ones.
+
+        Args:
+            replaced: old and new, by id of the old.
+        """
+        if not replaced:
             return
         for name, module in list(sys.modules.items()):
             if type(module) is not ModuleType:
                 continue
+            held = list(module.__dict__.values())
+            if replaced.keys().isdisjoint(map(id, held)):
+                continue
             for key, value in list(module.__dict__.items()):
-                if value is old and (name, key) not in self.runner.decisions:
-                    self.merger.put("item", module.__dict__, key, new, f"{name}.{key}")
+                found = replaced.get(id(value))
+                if found is not None and found[0] is value and (name, key) not in self.runner.decisions:
+                    self.merger.put("item", module.__dict__, key, found[1], f"{name}.{key}")
 
     def _swap_codes(self) -> None:
         changing = {name: codes for name, codes in self._codes.items() if self.plans[name].pairs}

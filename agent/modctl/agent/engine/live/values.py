@@ -47,15 +47,27 @@ _FROZEN_VALUES: Final = (
 )  # fmt: skip
 
 
+_FROZEN_MODULES: Final = tuple(dict.fromkeys(module for module, _ in _FROZEN_VALUES))
+#: Of the modules that are loaded, their types.
+_frozen: tuple[tuple[str, ...], frozenset[type]] = ((), ATOMS)
+
+
 def frozen_types() -> frozenset[type]:
     """Immutable types of the standard library, of modules that are loaded; nothing is imported for it."""
-    found = [getattr(sys.modules[module], name, None) for module, name in _FROZEN_VALUES if module in sys.modules]
-    return frozenset(kind for kind in found if isinstance(kind, type)) | ATOMS
+    global _frozen
+    loaded = tuple(filter(sys.modules.__contains__, _FROZEN_MODULES))
+    if _frozen[0] != loaded:
+        wanted = [(module, name) for module, name in _FROZEN_VALUES if module in loaded]
+        found = {kind for module, name in wanted if isinstance(kind := getattr(sys.modules[module], name, None), type)}
+        if len(found) < len(wanted):
+            return frozenset(found) | ATOMS  # one of them is being imported
+        _frozen = loaded, frozenset(found) | ATOMS
+    return _frozen[1]
 
 
 def is_class(value: object) -> TypeGuard[type]:
     """Whether it is a class, whatever its `__class__` says."""
-    return isinstance(type(value), type) and type in type.__dict__["__mro__"].__get__(type(value))
+    return issubclass(type(value), type)  # of real types, by C: no metaclass is asked about subclasses of `type`
 
 
 def mro(cls: type) -> tuple[type, ...]:

@@ -396,6 +396,7 @@ class Runtime:
             "insecure": settings.insecure,
             "policy": settings.policy.file if settings.policy is not None else None,
             "nats": settings.nats,
+            "attachments": True,
         }
         wire.tell({"hello": hello})
 

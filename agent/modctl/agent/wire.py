@@ -9,7 +9,18 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.descriptors import OwnedSocket
-from modctl.local.frames import CANCEL, ERR, LAST, MAX_BODY_BYTES, PROTOCOL_VERSION, Decoder, FrameError, encode
+from modctl.local.frames import (
+    ATTACHED,
+    ATTACHMENTS,
+    CANCEL,
+    ERR,
+    LAST,
+    MAX_BODY_BYTES,
+    PROTOCOL_VERSION,
+    Decoder,
+    FrameError,
+    encode,
+)
 
 if TYPE_CHECKING:
     from modctl.local.frames import Frame
@@ -159,15 +170,18 @@ def error_body(code: str, reason: str, message: str, metadata: dict[str, str]) -
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """A body's JSON object.
+    """A body's JSON object; what is attached to it is under ATTACHMENTS.
 
     Raises:
         ValueError: it is none.
     """
+    end = body.find(ATTACHED)
     try:
-        fields = json.loads(body)
+        fields = json.loads(body if end < 0 else body[:end])
     except RecursionError as error:
         raise ValueError("the body is nested too deeply") from error
     if not isinstance(fields, dict):
         raise ValueError("the body is no JSON object")
+    if end >= 0:
+        fields[ATTACHMENTS] = memoryview(body)[end + 1 :]
     return fields

@@ -138,7 +138,7 @@ class ChangeService:
                 return await answers.only()
 
         in_place = None if change is None else change.in_place()
-        if in_place is None:
+        if in_place is None or not process.hello.get("attachments"):  # an older agent plans by itself
             told = await ask(body)
         else:
             told = await self._analysis.change(process.id, body, *in_place, ask)

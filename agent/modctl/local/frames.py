@@ -23,6 +23,12 @@ MAX_BODY_BYTES: Final = 24 * 1024 * 1024
 #: Rows in one batch of a listing: measured best between time and the service's stalls.
 BATCH_ROWS: Final = 500
 
+#: What stands between a request's JSON and the bytes that it refers to by offset and length, as an agent understands
+#: that says `"attachments": true` in its hello. JSON has none of it.
+ATTACHED: Final = b"\0"
+#: Where parse_body() puts them.
+ATTACHMENTS: Final = "_attachments"
+
 #: The body is not JSON but bytes to pass on as they are.
 RAW: Final = 1
 #: No frame of this id follows.
@@ -82,7 +88,9 @@ class Decoder:
             end = offset + HEADER.size + length
             if len(buffer) < end:
                 break
-            frames.append(Frame(request_id, flags, bytes(buffer[offset + HEADER.size : end])))
+            with memoryview(buffer) as whole, whole[offset + HEADER.size : end] as part:
+                body = bytes(part)
+            frames.append(Frame(request_id, flags, body))
             offset = end
         if offset:
             del buffer[:offset]

@@ -65,7 +65,7 @@ def pack(proof: Proof) -> bytes:
     return marshal.dumps((VERSION, proof.filename, proof.code, proof.names, constants))
 
 
-def unpack(packed: bytes) -> Proof:
+def unpack(packed: bytes | memoryview) -> Proof:
     """The proof that pack() wrote.
 
     Raises:

@@ -270,7 +270,9 @@ class SentPlan(ModulePlan):
         ValueError, EOFError, TypeError: it is none, or of another version.
     """
 
-    def __init__(self, name: str, packed: bytes, old_text: Callable[[], str], new_text: Callable[[], str]) -> None:
+    def __init__(
+        self, name: str, packed: bytes | memoryview, old_text: Callable[[], str], new_text: Callable[[], str]
+    ) -> None:
         told = marshal.loads(packed)  # noqa: S302 - it comes from the gateway, as compiled code does
         if told[0] != VERSION:
             raise ValueError(f"the plan of {name} has version {told[0]}, not {VERSION}")

@@ -51,11 +51,12 @@ held = tax.tax
 GATEWAY = """
 import asyncio
 from modctl.agent.errors import RequestError
+from modctl.agent.wire import parse_body
 from modctl.gateway.analysis.rounds import Analysis
 from modctl.gateway.errors import CallFailure
 asked = []  # of each request that was sent: whether it had plans, and what was missing
 async def ask(body):
-    request = json.loads(body)
+    request = parse_body(body)
     try:
         answer = json.loads(engine.change(request))
     except RequestError as error:
@@ -312,6 +313,21 @@ def test_a_text_that_a_process_does_not_tell_is_not_asked_for_for_ever() -> None
     )
 
 
+@pytest.mark.parametrize("part", ["[0, 10**9]", "[-1, 5]", "[5, -1]", "'ab'", "[1]", "7", "[0.5, 2]"])
+def test_a_plan_that_refers_to_what_is_not_attached_is_refused_and_the_process_plans_by_itself(part: str) -> None:
+    in_process(
+        f"""
+        from modctl.gateway.analysis import session
+        real = session.Session._entry
+        session.Session._entry = lambda *a, **k: {{**real(*a, **k), "plan": {part}}}
+        write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
+        assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 8 and shop.TEXT == "8 %"
+        assert [reason for _, reason, _ in asked][-2:] == ["BAD_PLAN", ""], asked
+        """,
+        gateway=True,
+    )
+
+
 def test_large_plans_are_made_and_sent_once_nothing_else_is_missing() -> None:
     in_process(
         """
@@ -365,10 +381,9 @@ def test_a_plan_made_for_another_version_is_never_used() -> None:
 def test_a_plan_that_cannot_be_read_is_refused_and_the_process_plans_by_itself() -> None:
     in_process(
         """
-        import base64
         from modctl.gateway.analysis import session
         real = session.Session._entry
-        session.Session._entry = lambda *a, **k: {**real(*a, **k), "plan": base64.b64encode(b"no plan").decode()}
+        session.Session._entry = lambda *a, **k: {**real(*a, **k), "plan": a[0]._attach(b"no plan")}
         write("tax.py", "RATE = 8\\ndef tax(x): return x * RATE\\n")
         assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 8 and shop.TEXT == "8 %"
         assert [reason for _, reason, _ in asked][-2:] == ["BAD_PLAN", ""], asked
@@ -501,11 +516,10 @@ def test_a_proof_of_something_else_is_not_taken() -> None:
 def test_a_proof_that_cannot_be_read_is_refused_and_the_process_plans_by_itself() -> None:
     in_process(
         """
-        import base64
         from modctl.gateway.analysis import session
         real = session.Session._proofs
         session.Session._proofs = lambda self, names: [
-            {**each, "proof": base64.b64encode(b"none").decode()} for each in real(self, names)
+            {**each, "proof": self._attach(b"none")} for each in real(self, names)
         ]
         write("tax.py", "RATE = 19\\ndef tax(x): return x * RATE + 1\\n")
         assert change(patch("tax"))["outcome"] == "OUTCOME_APPLIED" and held(1) == 20 and shop.TEXT == "19 %"

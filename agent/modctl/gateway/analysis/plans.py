@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modctl.gateway.analysis.texts import TREE_FACTOR, Bounded, Texts
@@ -62,8 +61,8 @@ class Plans:
         self._made: Bounded[Made] = Bounded(_MANY, lambda _: 1)
         #: Those yet to be packed, by what they depend on but their seeds, which grow while followers are found.
         self._open: Bounded[ModulePlan] = Bounded(OPEN_BYTES, _size_of_trees)
-        self._packed: Bounded[str] = Bounded(PLAN_BYTES, len)
-        self._proofs: Bounded[str] = Bounded(PROOF_BYTES, len)
+        self._packed: Bounded[bytes] = Bounded(PLAN_BYTES, len)
+        self._proofs: Bounded[bytes] = Bounded(PROOF_BYTES, len)
         self._imports: Bounded[frozenset[str]] = Bounded(4096, lambda _: 1)
         #: How many were really made.
         self.count = 0
@@ -82,8 +81,8 @@ class Plans:
         concerns = plan.runs or OTHER_BEHAVIOUR in plan.behaviours.values()
         return self._made.put(wanted, Made(names, concerns))
 
-    def packed(self, wanted: Wanted) -> str:
-        """The plan itself: base64 of what pack() makes.
+    def packed(self, wanted: Wanted) -> bytes:
+        """The plan itself, as pack() makes it.
 
         Raises:
             as make().
@@ -91,8 +90,7 @@ class Plans:
         found = self._packed.get(wanted)
         if found is None:
             self.count += 1
-            packed = pack(self._plan(wanted), self.make(wanted).names)
-            found = self._packed.put(wanted, base64.b64encode(packed).decode("ascii"))
+            found = self._packed.put(wanted, pack(self._plan(wanted), self.make(wanted).names))
             self._open.drop(wanted._replace(seeds=_NONE))
         return found
 
@@ -110,16 +108,16 @@ class Plans:
             found = self._imports.put(key, frozenset(seeds))
         return found
 
-    def proof(self, digest: str, filename: str) -> str:
-        """What must be there where a source is what is loaded; base64.
+    def proof(self, digest: str, filename: str) -> bytes:
+        """What must be there where a source is what is loaded, as modctl.source.proofs packs it.
 
         Raises:
             as make().
         """
         found = self._proofs.get((digest, filename))
         if found is None:
-            packed = pack_proof(proof_of(self._texts.read(digest, filename)))
-            found = self._proofs.put((digest, filename), base64.b64encode(packed).decode("ascii"))
+            made = pack_proof(proof_of(self._texts.read(digest, filename)))
+            found = self._proofs.put((digest, filename), made)
         return found
 
     def _plan(self, wanted: Wanted) -> ModulePlan:

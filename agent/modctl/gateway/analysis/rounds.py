@@ -13,6 +13,7 @@ from modctl.gateway.analysis.plans import Plans
 from modctl.gateway.analysis.session import GivenUpError, Known, Session
 from modctl.gateway.analysis.texts import Bounded, Texts, UnknownSourceError
 from modctl.gateway.errors import CallFailure, SourceError
+from modctl.local.frames import ATTACHED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -68,7 +69,7 @@ class Analysis:
             session, offer = await self._in_thread(lambda: self._begin(process_id, sent, list(expected)))
             for _ in range(MAX_ROUNDS):
                 try:
-                    told = await ask(body[:-1] + b',"planned":' + offer + b"}")
+                    told = await ask(_with_plans(body, offer))
                 except CallFailure as failure:  # noqa: PERF203 - the error is the process's next question
                     if failure.reason == "BAD_PLAN":
                         _log.error("%s; process %s plans by itself", failure.message, process_id)
@@ -101,6 +102,11 @@ class Analysis:
         while len(self._known) > MAX_PROCESSES:
             self._known.popitem(last=False)
         return Session(known, self._texts, self._plans, sent, self._words, expected)
+
+
+def _with_plans(body: bytes, offer: bytes) -> bytes:
+    planned, _, attached = offer.partition(ATTACHED)
+    return b"".join([body[:-1], b',"planned":', planned, b"}", ATTACHED, attached])
 
 
 def _next(session: Session, needs: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from modctl.gateway.analysis.plans import Made, Wanted
 from modctl.gateway.changes import read_file
 from modctl.gateway.sources import MAGIC, OPTIMIZE
+from modctl.local.frames import ATTACHED
 from modctl.source.following import Words
 from modctl.source.wire import VERSION
 
@@ -104,10 +105,11 @@ class Session:
         #: How often they were left out: who holds something of a changed module is told at the first look, who does of
         #: those that follow at the second, and there is seldom a third.
         self._left_out = 0
+        self._attached: list[bytes] = []
         self.told: dict[str, tuple[str, str]] = {}
 
     def offer(self) -> bytes:
-        """What is to go with the request, as JSON.
+        """What is to go with the request: JSON, ATTACHED, and what that refers to.
 
         Raises:
             GivenUpError: the process had better plan by itself. SyntaxError, ValueError: a source is no Python.
@@ -131,7 +133,8 @@ class Session:
             told["unprovable"] = sorted(self._unprovable)
             told["proofs"] = self._proofs(made.keys() | self._looked)
             self.told = {wanted.name: (wanted.old, wanted.new) for wanted, _ in made.values()}
-        return json.dumps(told, separators=(",", ":")).encode()
+        attached, self._attached = self._attached, []
+        return b"".join([json.dumps(told, separators=(",", ":")).encode(), ATTACHED, *attached])
 
     def take(self, needs: dict[str, Any]) -> None:
         """What the process has answered instead of making the change.
@@ -170,6 +173,12 @@ class Session:
     @property
     def _asks(self) -> bool:
         return bool(self._ask_texts or self._ask_baselines)
+
+    def _attach(self, data: bytes) -> list[int]:
+        """Where it is to be found in what is attached: offset and length."""
+        offset = sum(map(len, self._attached))
+        self._attached.append(data)
+        return [offset, len(data)]
 
     def _take_facts(self, told: dict[str, Any]) -> None:
         name = told["name"]
@@ -296,9 +305,9 @@ class Session:
             if not facts.unproven:
                 continue
             proof = self._plans.proof(facts.digest, facts.filename)
-            each: dict[str, Any] = {"name": name, "proof": proof, **self._loaded(name)}
+            each: dict[str, Any] = {"name": name, "proof": self._attach(proof), **self._loaded(name)}
             if facts.proven_by is not None:
-                each["packed"] = base64.b64encode(self._texts.packed(facts.digest)).decode("ascii")
+                each["packed"] = self._attach(self._texts.packed(facts.digest))
             told.append(each)
             # Whatever it answers, it knows then, and says so where this is not what is loaded.
             self._known.facts[name] = facts._replace(unproven=False)
@@ -310,7 +319,7 @@ class Session:
         facts = self._known.facts[name]
         told: dict[str, Any] = {"name": name, "new": wanted.new, **self._loaded(name)}
         if whole:
-            told["plan"] = self._plans.packed(wanted)
+            told["plan"] = self._attach(self._plans.packed(wanted))
         told["filename"] = wanted.filename
         told["names"] = sorted(made.names) if len(made.names) < _MANY else ["*"]
         if wanted.new == wanted.old and name not in self._own:
@@ -318,9 +327,9 @@ class Session:
             return told
         told["concerns_others"] = made.concerns_others
         if whole:
-            told["packed"] = base64.b64encode(self._texts.packed(wanted.new)).decode("ascii")
+            told["packed"] = self._attach(self._texts.packed(wanted.new))
         if whole and facts.proven_by is not None:
-            told["old_packed"] = base64.b64encode(self._texts.packed(wanted.old)).decode("ascii")
+            told["old_packed"] = self._attach(self._texts.packed(wanted.old))
         if name in self._reads:
             told["stat"] = self._reads[name][1]
         return told

@@ -9,7 +9,6 @@ module that holds something of a changed one was not looked at, the request is a
 from __future__ import annotations
 
 import base64
-import binascii
 import importlib.util
 import json
 import sys
@@ -22,6 +21,7 @@ from modctl.agent.engine.live.baselines import filename_of
 from modctl.agent.engine.live.dependents import holders_of
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.errors import RequestError
+from modctl.local.frames import ATTACHMENTS
 from modctl.source.proofs import unpack as unpack_proof
 from modctl.source.wire import VERSION, SentPlan
 
@@ -38,10 +38,12 @@ _MAGIC: Final = importlib.util.MAGIC_NUMBER.hex()
 class Entry:
     """One module's plan, as it came: unpacked once all that is to be known is known. A large one only comes then."""
 
-    __slots__ = ("digest", "fields", "filename", "name", "names", "plan")
+    __slots__ = ("_attached", "_packed", "digest", "fields", "filename", "name", "names", "plan")
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: dict[str, Any], attached: memoryview) -> None:
         self.fields = fields
+        self._attached = attached
+        self._packed: bytes | None = None
         self.name: str = fields["name"]
         self.names: list[str] = fields.get("names") or []
         self.digest: str = fields.get("new") or ""
@@ -61,12 +63,14 @@ class Entry:
     @property
     def packed(self) -> bytes:
         """The new source, compressed."""
-        return base64.b64decode(self.fields.get("packed") or "")
+        if self._packed is None:
+            self._packed = bytes(part_of(self._attached, self.fields.get("packed")))
+        return self._packed
 
     @property
     def old_packed(self) -> bytes:
         """The old source, where it is a file's."""
-        return base64.b64decode(self.fields.get("old_packed") or "")
+        return bytes(part_of(self._attached, self.fields.get("old_packed")))
 
     @property
     def concerns_others(self) -> bool:
@@ -91,9 +95,9 @@ class Entry:
             return keeping.decode(keeping.unpack(self.packed))
 
         try:
-            packed = base64.b64decode(self.fields["plan"])
+            packed = part_of(self._attached, self.fields["plan"])
             self.plan = SentPlan(self.name, packed, old, old if self.fields.get("follows") else new)
-        except (KeyError, ValueError, EOFError, TypeError, binascii.Error) as error:
+        except (KeyError, ValueError, EOFError, TypeError) as error:
             raise _bad_plan(f"the plan of {self.name} cannot be read: {error!r}") from error
         return self.plan
 
@@ -110,10 +114,12 @@ class Offer:
         texts: names of which the source is asked for.
         baselines: names of which it is asked what is loaded.
         proofs: what must be there where what is loaded is yet to be proven.
+        attached: what the entries and proofs refer to.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.entries = {each["name"]: Entry(each) for each in told.get("plans") or ()}
+    def __init__(self, told: dict[str, Any], attached: memoryview) -> None:
+        self.entries = {each["name"]: Entry(each, attached) for each in told.get("plans") or ()}
+        self.attached = attached
         self.settled: dict[str, list[str]] = told.get("settled") or {}
         self.looked: dict[str, dict[str, Any]] = told.get("looked") or {}
         self.unsure = frozenset(told.get("unsure") or ())
@@ -140,9 +146,23 @@ def offer_of(request: dict[str, Any]) -> Offer | None:
     if told.get("v") != VERSION or told.get("magic") != _MAGIC or told.get("optimize") != sys.flags.optimize:
         return None
     try:
-        return Offer(told)
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+        return Offer(told, request.get(ATTACHMENTS) or memoryview(b""))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad_plan(f"`planned` cannot be read: {error!r}") from error
+
+
+def part_of(attached: memoryview, told: Any) -> memoryview:
+    """What is attached at `[offset, length]`; nothing where that is not said.
+
+    Raises:
+        ValueError, TypeError: there is no such part.
+    """
+    if told is None:
+        return attached[:0]
+    offset, length = told
+    if not 0 <= offset <= offset + length <= len(attached):
+        raise ValueError(f"nothing is attached at {offset}, {length} bytes long")
+    return attached[offset : offset + length]
 
 
 def _bad_plan(message: str) -> RequestError:
@@ -237,9 +257,9 @@ class Asking:
                 identity = self._identity_or_none(name)
                 if type(module) is not ModuleType or not identity.get("unproven") or not _is_same(told, identity):
                     continue
-                proof = unpack_proof(base64.b64decode(told["proof"]))
-                packed = base64.b64decode(told.get("packed") or "")
-            except (KeyError, ValueError, EOFError, TypeError, binascii.Error) as error:
+                proof = unpack_proof(part_of(self._offer.attached, told["proof"]))
+                packed = bytes(part_of(self._offer.attached, told.get("packed")))
+            except (KeyError, ValueError, EOFError, TypeError) as error:
                 raise _bad_plan(f"a proof cannot be read: {error!r}") from error
             del self._identities[name]
             if not self._baselines.prove(name, module, digest, proof, packed) and name not in own:

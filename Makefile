@@ -1,10 +1,9 @@
 # Every target sets itself up: a Python 3.10 or newer, git and make are all that has to be there.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two at a time: many start real servers and watch the clock. Those from end to end mostly wait for processes to start
-# and to end, a third of a processor each: three of them leave the clocks as much of the machine.
-JOBS ?= 2
-E2E_JOBS ?= 3
+# Three at a time: most wait for real processes to start and to end, a third of a processor each, and many watch the
+# clock while they do, so two processors are left some room.
+JOBS ?= 3
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -20,14 +19,7 @@ demo: environment ## start a small real fleet on this machine and walk through t
 	@$(BIN)/modctl demo --fast
 
 test: environment ## every test but those that need a Docker engine
-ifeq ($(strip $(PYTEST_ARGS)),)
-	@failed=0; \
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --ignore tests/e2e || failed=1; \
-	$(BIN)/python -m pytest -q -n $(E2E_JOBS) --dist loadgroup tests/e2e || failed=1; \
-	exit $$failed
-else
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
-endif
 
 check: lint types proto-check ## style, types, the API's lint, drift of the stubs, who imports whom
 	$(BIN)/python -m pytest -q tests/test_import_law.py

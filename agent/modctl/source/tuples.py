@@ -7,7 +7,7 @@ type checkers take it for typing's.
 
 from __future__ import annotations
 
-from collections import _tuplegetter  # type: ignore[attr-defined] # C, and Python where there is none
+from collections import _tuplegetter  # type: ignore[attr-defined]  # C, and Python where there is none
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["NamedTuple"]

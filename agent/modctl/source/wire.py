@@ -148,7 +148,7 @@ class _WithBody(Statement):
     _body: bytes
 
     @cached_property
-    def body(self) -> tuple[Statement, ...]:  # type: ignore[override]
+    def body(self) -> tuple[Statement, ...]:  # type: ignore[override]  # read when it is asked for
         """As of Statement."""
         return tuple(map(_statement, marshal.loads(self._body)))  # noqa: S302 - it comes from the gateway
 

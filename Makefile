@@ -21,8 +21,8 @@ demo: environment ## start a small real fleet on this machine and walk through t
 test: environment ## every test but those that need a Docker engine
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-check: lint types proto-check ## style, types, the API's lint, drift of the stubs, who imports whom
-	$(BIN)/python -m pytest -q tests/test_import_law.py
+check: lint types proto-check ## style, types, the API's lint, drift of the stubs, who imports whom, waits and waivers without a reason
+	$(BIN)/python -m pytest -q tests/test_import_law.py tests/test_waivers.py tests/agent/test_waits.py
 
 lint: environment
 	$(BIN)/ruff check .

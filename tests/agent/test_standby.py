@@ -73,10 +73,16 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def test_a_small_change_is_made_on_the_agent_s_thread(agent: Connection, engine: SlowEngine, runtime: Runtime) -> None:
+PLANNED = {"op": "change", "operations": [{"reimport": {"name": "x", "modules": [{"name": "x"}]}}], "planned": {}}
+
+
+@pytest.mark.parametrize("small", [SMALL, PLANNED], ids=["inject", "in place, planned, with its source"])
+def test_a_small_change_is_made_on_the_agent_s_thread(
+    agent: Connection, engine: SlowEngine, runtime: Runtime, small: dict[str, Any]
+) -> None:
     before = threads()
     for _ in range(20):
-        agent.ask(**SMALL)
+        agent.ask(**small)
     assert set(engine.threads) == {runtime._native_id}
     assert threads() == before
     until(lambda: agent.updates and agent.updates[-1]["revision"] == 20)
@@ -88,7 +94,10 @@ def test_a_small_change_is_made_on_the_agent_s_thread(agent: Connection, engine:
         {"op": "change", "operations": [{"reimport": {"name": "x"}}]},
         {"op": "change", "operations": [{"inject": {"name": "x"}}, {"inject": {"name": "y"}}]},
         {"op": "prepare", "operations": [{"inject": {"name": "x"}}]},
-        {"op": "change", "operations": [{"inject": {"name": "x", "filename": "y" * 70_000}}]},
+        {"op": "change", "operations": [{"inject": {"name": "x", "filename": "y" * 140_000}}]},
+        {"op": "change", "operations": [{"reimport": {"name": "x"}}], "planned": {}},
+        {"op": "change", "operations": [{"reimport": {"name": "x", "modules": [{"name": "x"}]}}]},
+        {"op": "change", "operations": [{"reimport": None}], "planned": {}},
         {"op": "change", "operations": ["inject"]},
         {"op": "change", "operations": None},
     ],

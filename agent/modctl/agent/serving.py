@@ -31,7 +31,7 @@ WATCH_POLL_S: Final = 0.25
 _ON_JOBS: Final = frozenset({"change", "prepare", "commit", "abandon", "evaluate", "get_module", "resolve"})
 #: One of these is done on the agent's thread where its request is no larger: it takes no time, or else see standby.py.
 _SMALL_VERBS: Final = frozenset({"inject", "evict"})
-_SMALL_BYTES: Final = 64 * 1024
+_SMALL_BYTES: Final = 128 * 1024
 #: Changes, whole or by halves.
 _CHANGES: Final = frozenset({"change", "prepare", "commit", "abandon"})
 
@@ -75,7 +75,7 @@ class Requests:
             operation = request.get("op")
             if not isinstance(operation, str):
                 raise ValueError("the request names no op")
-            if len(frame.body) <= _SMALL_BYTES and _is_small(operation, request):
+            if _is_small(operation, request, len(frame.body)):
                 self._running.add(request_id)
                 self._small.append((request_id, request))
                 return
@@ -196,11 +196,19 @@ class Requests:
             log(ERROR, "a request that was given up could not be ended", error=error)
 
 
-def _is_small(operation: str, request: dict[str, Any]) -> bool:
+def _is_small(operation: str, request: dict[str, Any], size: int) -> bool:
     operations = request.get("operations")
     if operation != "change" or not isinstance(operations, list) or len(operations) != 1:
         return False
-    return isinstance(operations[0], dict) and _SMALL_VERBS.issuperset(operations[0])
+    if not isinstance(operations[0], dict) or size > _SMALL_BYTES:
+        return False
+    # Where a gateway has thought and the source is at hand, a change in place seldom runs anything.
+    return _SMALL_VERBS.issuperset(operations[0]) or ("planned" in request and _brings_source(operations[0]))
+
+
+def _brings_source(operation: dict[str, Any]) -> bool:
+    fields = operation.get("reimport")
+    return isinstance(fields, dict) and bool(fields.get("modules"))
 
 
 def _refusal(error: BaseException) -> tuple[int, bytes]:

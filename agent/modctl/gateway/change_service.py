@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.gateway import validation
-from modctl.gateway.analysis.rounds import Analysis
+from modctl.gateway.analysis.rounds import Analysis, Offers
 from modctl.gateway.changes import Change, encoded, undo_body
 from modctl.gateway.errors import NOT_ASKED, CallFailure, ContentRefusedError, clean
 from modctl.gateway.messages import make, parse
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Executor
 
+    from modctl.gateway.analysis.rounds import Ask
     from modctl.gateway.presence import ConnectedProcess
 
 #: How long a prepared change is held where nothing is said, and at most, in seconds.
@@ -120,7 +121,7 @@ class ChangeService:
 
             await call.ask(chosen, refuse)
             return
-        bodies = Bodies(change, self._in_thread)
+        bodies, offers = Bodies(change, self._in_thread), Offers()
 
         async def each(process: ConnectedProcess) -> None:
             try:
@@ -128,21 +129,27 @@ class ChangeService:
             except ContentRefusedError as refused:
                 await call.write(call.result(process, result=_refusal(refused, request_id)))
                 return
-            await self._send(call, process, body, change)
+            in_place = change.in_place()
+            if in_place is None or not process.hello.get("attachments"):  # an older agent plans by itself
+                await self._send(call, process, body)
+                return
+            names, sent = in_place
+            told = await self._analysis.change(process.id, body, names, sent, self._asking(call, process), offers)
+            await call.write(call.result(process, result=make(change_pb2.ChangeResult, told)))
 
         await call.ask(chosen, each)
 
-    async def _send(self, call: Call, process: ConnectedProcess, body: bytes, change: Change | None = None) -> None:
+    async def _send(self, call: Call, process: ConnectedProcess, body: bytes) -> None:
+        told = await self._asking(call, process)(body)
+        await call.write(call.result(process, result=make(change_pb2.ChangeResult, told)))
+
+    @staticmethod
+    def _asking(call: Call, process: ConnectedProcess) -> Ask:
         async def ask(body: bytes) -> dict[str, Any]:
             with process.connection.call(body, call.deadline_s) as answers:
                 return await answers.only()
 
-        in_place = None if change is None else change.in_place()
-        if in_place is None or not process.hello.get("attachments"):  # an older agent plans by itself
-            told = await ask(body)
-        else:
-            told = await self._analysis.change(process.id, body, *in_place, ask)
-        await call.write(call.result(process, result=make(change_pb2.ChangeResult, told)))
+        return ask
 
     async def _resolved(self, call: Call, process: ConnectedProcess, change: Change) -> tuple[bytes, ...]:
         """Where the process would find the sources of what is to be brought in anew: one answer for each reimport."""

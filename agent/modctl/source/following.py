@@ -58,6 +58,12 @@ def is_quiet(plan: ModulePlan, names: set[str]) -> bool:
     return True
 
 
+def read_when_run(statement: Statement) -> set[str]:
+    """Names that a statement reads when it runs, itself or in what it calls."""
+    lazy = {chain[0] for chain in statement.lazy} if statement.calls else set()
+    return {*statement.reads, *statement.bare, *(chain[0] for chain in statement.chains), *lazy}
+
+
 def imported_names(
     statements: Iterable[Statement], follower: str, is_package: bool, name: str, names: set[str]
 ) -> set[str]:

@@ -31,6 +31,8 @@ from .tuples import NamedTuple
 if TYPE_CHECKING:
     from types import CodeType
 
+    from .plain import Plain
+
 #: How deep a change goes.
 TIER_NOOP, TIER_CODE, TIER_PATCH = "NOOP", "CODE", "PATCH"
 
@@ -105,6 +107,8 @@ class ModulePlan:
         self.new = new
         #: Whether it is known that no statement of it has to run; see following.is_quiet.
         self.quiet = False
+        #: What it comes to where nothing has to be staged, as far as that is known; see plain.plain_of.
+        self.plain: Plain | None = None
         #: Names that may get another value, as far as somebody has asked; see following.potential_names.
         self.names: frozenset[str] = frozenset()
         self._pieces: dict[tuple[int, tuple[int, ...]], CodeType] = {}

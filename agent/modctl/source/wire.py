@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .bases import Base
 from .codes import Pair, identical, moved
 from .comparison import CHANGED, NEW, SAME, Comparison, compare
-from .following import is_quiet
+from .following import is_quiet, read_when_run
 from .names import Import
+from .plain import Plain, PlainClass, PlainName, plain_of
 from .plan import TIER_NOOP, ModulePlan, read_text
 from .statements import ASSIGN, CLASS, DEF, FIELDS, IMPORT, Statement
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _OTHER_METACLASSES: Final = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"})
 _Same = tuple[int, int, int]
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 3
+VERSION: Final = 4
 _DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
@@ -51,6 +52,7 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
         _bases(plan, names),
     )
     quiet = is_quiet(plan, names)
+    plain = None if quiet else plain_of(plan, names)
     pieces = {key: marshal.dumps(code) for key, code in _pieces(plan, set() if quiet else names).items()}
     return marshal.dumps(
         (
@@ -61,6 +63,7 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
             plan.tier if plan.changed else TIER_NOOP,
             comparison.runs,
             quiet,
+            None if plain is None else marshal.dumps(_untyped(plain)),
             plan.configures_logging,
             tuple(plan.removed),
             list(map(_pair_fields, plan.pairs)),
@@ -85,6 +88,17 @@ def _pair(told: tuple[Any, ...]) -> Pair:
         return Pair(*told)
     lines, new, route = told
     return Pair(moved(new, -lines), new, route, False)
+
+
+def _untyped(plain: Plain) -> tuple[Any, ...]:
+    """In terms of what marshal knows."""
+    return tuple(map(tuple, plain.names)), tuple(map(tuple, plain.classes)), plain.behaving, plain.lines
+
+
+def _plain(told: tuple[Any, ...]) -> Plain:
+    """From what _untyped made."""
+    names, classes, *others = told
+    return Plain(tuple(PlainName(*each) for each in names), tuple(PlainClass(*each) for each in classes), *others)
 
 
 def _fields(statement: Statement) -> dict[str, Any]:
@@ -196,7 +210,7 @@ def _pieces(plan: ModulePlan, names: set[str]) -> dict[tuple[int, tuple[int, ...
         touched = statement.touches & names
         if statement.kind == DEF and len(plan.touchers[statement.label]) == 1:
             touched = frozenset()  # its code alone is other: it is not run for that
-        if not (changed or statement.kind == IMPORT or touched or _reads(statement) & names):
+        if not (changed or statement.kind == IMPORT or touched or read_when_run(statement) & names):
             continue
         old = comparison.old[comparison.partners[index]] if comparison.partners[index] >= 0 else None
         if not _runs_in_part(statement, old, names):
@@ -207,7 +221,7 @@ def _pieces(plan: ModulePlan, names: set[str]) -> dict[tuple[int, tuple[int, ...
             continue
         if statement.header == old.header:
             body = comparison.bodies.get(index) or compare(old.body, statement.body)
-            reading = {inner.index for inner in statement.body if _reads(inner) & names}
+            reading = {inner.index for inner in statement.body if read_when_run(inner) & names}
             # Most of these names keep their value in the end; what methods name in annotations nearly always.
             data = {inner.index for inner in statement.body if inner.kind != DEF and inner.index in reading}
             for others in ((), data, reading):
@@ -229,12 +243,6 @@ def _runs_in_part(statement: Statement, old: Statement | None, names: set[str]) 
         and all(chain and chain[-1] not in _OTHER_METACLASSES for chain in statement.bases)
         and not any("__slots__" in inner.writes for inner in (*old.body, *statement.body))
     )
-
-
-def _reads(statement: Statement) -> set[str]:
-    """Names that a statement reads when it runs, itself or in what it calls."""
-    lazy = {chain[0] for chain in statement.lazy} if statement.calls else set()
-    return {*statement.reads, *statement.bare, *(chain[0] for chain in statement.chains), *lazy}
 
 
 def changed_in_body(statement: Statement, body: Comparison, others: Iterable[int] = ()) -> list[int]:
@@ -276,11 +284,13 @@ class SentPlan(ModulePlan):
         told = marshal.loads(packed)  # noqa: S302 - it comes from the gateway, as compiled code does
         if told[0] != VERSION:
             raise ValueError(f"the plan of {name} has version {told[0]}, not {VERSION}")
-        _, filename, package, changed, tier, runs, quiet, logging, removed, pairs, behaviours, rest, pieces = told
+        _, filename, package, changed, tier, runs, quiet, plain, logging, removed, *others = told
+        pairs, behaviours, rest, pieces = others
         self.name, self.filename, self.package = name, str(filename), bool(package)
         self._changed, self._tier, self._runs = bool(changed), str(tier), bool(runs)
         self.behaviours = behaviours
         self.quiet = bool(quiet)
+        self.plain = None if plain is None else _plain(marshal.loads(plain))  # noqa: S302 - as above
         self._rest: bytes = rest
         self._packed_pieces: dict[tuple[int, tuple[int, ...]], bytes] = pieces
         self._pieces = {}

@@ -528,3 +528,110 @@ def test_a_proof_that_cannot_be_read_is_refused_and_the_process_plans_by_itself(
         gateway=True,
         prelude=EARLIER,
     )
+
+
+#: One engine stands for several processes that have the same loaded.
+ALIKE = """
+    from modctl.gateway.analysis.rounds import Offers
+    trips, sent_bodies = [], []
+    async def in_thread(work):
+        trips.append(work)
+        await asyncio.sleep(0)
+        return work()
+    analysis = Analysis(in_thread)
+    async def asking(body):
+        sent_bodies.append(body)
+        return await ask(body)
+    def all_of(source, *processes, names=("shop",)):
+        operation = patch("shop", source)
+        request = {"op": "change", "request_id": "", "identity": "me", "dry_run": True, "operations": [operation]}
+        body, offers = json.dumps(request).encode(), Offers()
+        async def each(process):
+            return await analysis.change(process, body, list(names), {"shop": source.encode()}, asking, offers)
+        async def together():
+            return await asyncio.gather(*map(each, processes))
+        trips.clear(); sent_bodies.clear(); asked.clear()
+        return asyncio.run(together())
+    first, second = (f"from tax import tax, RATE\\nTEXT = f'{{RATE}} {sign}'\\n" for sign in "$#")
+"""
+
+
+def alike(body: str) -> None:
+    in_process(textwrap.dedent(ALIKE) + textwrap.dedent(body), gateway=True)
+
+
+def test_processes_of_which_the_same_is_known_are_offered_the_same_worked_out_once() -> None:
+    alike("""
+        all_of(first, "a", "b", "c")  # nothing is known of them yet
+        answers = all_of(second, "a", "b", "c")
+        assert [each["outcome"] for each in answers] == ["OUTCOME_PLANNED"] * 3, answers
+        assert len(trips) == 1 and len(sent_bodies) == 3 and len(set(map(id, sent_bodies))) == 1
+        assert [reason for _, reason, _ in asked] == [""] * 3
+        assert answers[0]["modules"] == answers[1]["modules"] == answers[2]["modules"]
+    """)
+
+
+def test_one_of_which_something_else_is_known_or_nothing_gets_its_own_offer() -> None:
+    alike("""
+        all_of(first, "a", "b", "c")
+        known = analysis._known["b"].facts
+        known["shop"] = known["shop"]._replace(digest=analysis._texts.add(b"TEXT = ''"), proven_by=None)
+        answers = all_of(second, "a", "b", "c", "d")
+        assert [each["outcome"] for each in answers] == ["OUTCOME_PLANNED"] * 4, answers
+        assert len({a["modules"][0]["after"]["digest"] for a in answers}) == 1, answers
+        assert len(set(sent_bodies)) > 1, asked
+        assert any(reason == "NEEDS" for _, reason, _ in asked), asked  # what was believed of b is not so
+        assert known["shop"].digest == analysis._known["a"].facts["shop"].digest, (known["shop"], analysis._known["a"].facts["shop"])
+    """)
+
+
+def test_what_is_offered_to_one_is_no_part_of_what_another_is_asked() -> None:
+    alike("""
+        from modctl.gateway.analysis.session import Session
+        all_of(first, "a", "b")
+        real, taken = Session.take, []
+        def take(self, needs):
+            taken.append(self)
+            real(self, needs)
+        Session.take = take
+        seen = []
+        async def asking(body):
+            seen.append(body)
+            if len(seen) == 1:  # the first one says that it needs more, while the second has the same offer
+                raise CallFailure("FAILED_PRECONDITION", "NEEDS", "", {"needs": json.dumps({"unsure": [{"name": "json", "file": ""}]})})
+            return await ask(body)
+        answers = all_of(second, "a", "b")
+        assert [each["outcome"] for each in answers] == ["OUTCOME_PLANNED"] * 2, answers
+        assert len(taken) == 1 and len(seen) == 3
+        assert "json" in analysis._known["a"].unsure and "json" not in analysis._known["b"].unsure
+    """)
+
+
+def test_a_change_of_constants_lets_nobody_take_the_agent_s_place_and_one_that_runs_does() -> None:
+    in_process(
+        """
+        from modctl.agent import standby
+        def handed_over(*operations):
+            told = []
+            standby.stand_in(lambda: told.append("handed over"))
+            answer = change(*operations)
+            needed = standby.step_back()
+            assert answer["outcome"] == "OUTCOME_APPLIED" and needed is not bool(told), answer
+            return bool(told)
+        write("lone.py", "RATE = 7\\ndef f(x): return x * RATE\\nclass C:\\n    limit = 1\\n")
+        import lone
+        new = "RATE = {0}\\ndef f(x): return x * RATE + {0}\\nclass C:\\n    limit = {0}\\n"
+        handed_over(patch("lone", new.format(8)))  # what is loaded is proven first
+        assert not handed_over(patch("lone", new.format(9)))
+        assert (lone.RATE, lone.f(1), lone.C.limit) == (9, 18, 9)
+        keep = [lone.f.__code__]  # somebody else has the code: the heap is walked
+        assert handed_over(patch("lone", new.format(10)))
+        assert lone.f(1) == 20
+        del keep
+        slow = "import time; time.sleep(0.3)\\n"
+        assert handed_over(patch("lone", slow + new.format(11)))
+        assert lone.RATE == 11
+        assert handed_over(plain_patch := patch("lone", slow + new.format(12))) in (True, False) and lone.RATE == 12
+        """,
+        gateway=True,
+    )

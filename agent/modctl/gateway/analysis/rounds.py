@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import json
 import logging
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     Ask = Callable[[bytes], Awaitable[dict[str, Any]]]
     InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+    #: A session, its first request, and the session as it was then where others may be offered the same.
+    Begun = tuple[Session, bytes, Session | None]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +54,13 @@ class Analysis:
         return self._plans.count
 
     async def change(
-        self, process_id: str, body: bytes, expected: Sequence[str], sent: dict[str, bytes], ask: Ask
+        self,
+        process_id: str,
+        body: bytes,
+        expected: Sequence[str],
+        sent: dict[str, bytes],
+        ask: Ask,
+        offers: Offers | None = None,
     ) -> dict[str, Any]:
         """Has a process make a change in place; returns its answer.
 
@@ -61,15 +70,16 @@ class Analysis:
             expected: names that it is about, as far as the request says them.
             sent: sources that it brings, by name.
             ask: sends a body and returns the answer.
+            offers: of this change; the same for all its processes.
 
         Raises:
             CallFailure: as `ask` does.
         """
         try:
-            session, offer = await self._in_thread(lambda: self._begin(process_id, sent, list(expected)))
+            session, request = await self._first(process_id, body, expected, sent, offers or Offers())
             for _ in range(MAX_ROUNDS):
                 try:
-                    told = await ask(_with_plans(body, offer))
+                    told = await ask(request)
                 except CallFailure as failure:  # noqa: PERF203 - the error is the process's next question
                     if failure.reason == "BAD_PLAN":
                         _log.error("%s; process %s plans by itself", failure.message, process_id)
@@ -77,6 +87,7 @@ class Analysis:
                     if failure.reason != "NEEDS":
                         raise
                     offer = await self._in_thread(partial(_next, session, json.loads(failure.metadata["needs"])))
+                    request = _with_plans(body, offer)
                 else:
                     if told.get("outcome") in ("OUTCOME_APPLIED", "OUTCOME_UNCHANGED"):
                         session.done()
@@ -91,10 +102,28 @@ class Analysis:
             _log.exception("a plan for process %s could not be made; it plans by itself", process_id)
         return await ask(body)
 
-    def _begin(self, process_id: str, sent: dict[str, bytes], expected: list[str]) -> tuple[Session, bytes]:
-        """A session and its first offer: one trip to the thread that reads."""
+    async def _first(
+        self, process_id: str, body: bytes, expected: Sequence[str], sent: dict[str, bytes], offers: Offers
+    ) -> tuple[Session, bytes]:
+        """A session and the first request: that of another process of which the same is known, where there is one."""
+        known = self._known.get(process_id)
+        key = (body, known.digest()) if known is not None else None
+        made = None if key is None else offers.made.get(key)
+        if made is not None and known is not None:
+            _, request, shared = await asyncio.shield(made)
+            if shared is not None:
+                return shared.twin(known), request
+        making = asyncio.ensure_future(self._in_thread(lambda: self._begin(process_id, body, sent, list(expected))))
+        if key is not None and made is None:
+            offers.made[key] = making
+        session, request, _ = await asyncio.shield(making)
+        return session, request
+
+    def _begin(self, process_id: str, body: bytes, sent: dict[str, bytes], expected: list[str]) -> Begun:
+        """A session and its first request: one trip to the thread that reads."""
         session = self._session(process_id, sent, expected)
-        return session, session.offer()
+        request = _with_plans(body, session.offer())
+        return session, request, session.twin(Known()) if session.is_shared else None
 
     def _session(self, process_id: str, sent: dict[str, bytes], expected: list[str]) -> Session:
         known = self._known.setdefault(process_id, Known())
@@ -102,6 +131,17 @@ class Analysis:
         while len(self._known) > MAX_PROCESSES:
             self._known.popitem(last=False)
         return Session(known, self._texts, self._plans, sent, self._words, expected)
+
+
+class Offers:
+    """What was offered to processes in one change, to be offered to others of which the same is known.
+
+    Attributes:
+        made: by the request without plans, and what is known.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[bytes, tuple[object, ...]], asyncio.Future[Begun]] = {}
 
 
 def _with_plans(body: bytes, offer: bytes) -> bytes:

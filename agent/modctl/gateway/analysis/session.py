@@ -56,6 +56,11 @@ class Known:
         #: Modules that hold what many hold: their files.
         self.unsure: dict[str, str] = {}
 
+    def digest(self) -> tuple[object, ...]:
+        """All of it: the same offer suits processes of which the same is known."""
+        holders = tuple((name, frozenset(others)) for name, others in tuple(self.holders.items()))
+        return tuple(self.facts.items()), holders, tuple(self.unsure.items())
+
 
 class GivenUpError(Exception):
     """The process had better plan by itself."""
@@ -107,6 +112,25 @@ class Session:
         self._left_out = 0
         self._attached: list[bytes] = []
         self.told: dict[str, tuple[str, str]] = {}
+        self._has_proven = False
+
+    def twin(self, known: Known) -> Session:
+        """The same for another process of which the same is known, once this one has made an offer to be shared."""
+        made = Session.__new__(Session)
+        made.__dict__.update(self.__dict__)
+        made._known = known
+        made._own, made._unprovable, made._looked = set(self._own), set(self._unprovable), set(self._looked)
+        made._ask_texts, made._ask_baselines = [], []
+        made._reads, made.told = dict(self._reads), dict(self.told)
+        made._asked, made._asked_texts, made._read_words = set(self._asked), set(self._asked_texts), {}
+        return made
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether what was offered suits every process of which the same is known: it asks for nothing, and has told
+        nothing that changes what is known.
+        """
+        return bool(self.told) and not (self._asks or self._asked or self._has_proven)
 
     def offer(self) -> bytes:
         """What is to go with the request: JSON, ATTACHED, and what that refers to.
@@ -309,6 +333,7 @@ class Session:
             if facts.proven_by is not None:
                 each["packed"] = self._attach(self._texts.packed(facts.digest))
             told.append(each)
+            self._has_proven = True
             # Whatever it answers, it knows then, and says so where this is not what is loaded.
             self._known.facts[name] = facts._replace(unproven=False)
         return told

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections import Counter
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Final
 
@@ -146,7 +147,7 @@ class Watch:
 
     def _held(self) -> dict[int, int]:
         """How often the journals hold each code, by id."""
-        held: dict[int, int] = {}
+        held: Counter[int] = Counter()
         seen: set[int] = set()
         for journal in self._journals():
             journal.code_references(seen, held)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent import standby
 from modctl.agent.engine import inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
@@ -73,6 +74,8 @@ class Patching:
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
         offer = offer_of(request.raw)
+        if offer is None:
+            standby.before_waiting()  # sources are read and compared here
         if offer is not None and offer.asks:
             Asking(offer, self.baselines, []).answer()
         brought, new, refusals = self._brought(changes, request, planned=offer is not None)

@@ -11,16 +11,17 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+from collections import Counter
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent import standby
 from modctl.agent.engine.inventory import injected_of
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.states import Site
 from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
 from modctl.source.codes import (
     Pair,
-    children,
     deep_signature,
     doc_of,
     kind_flags,
@@ -121,7 +122,6 @@ class LiveCodes:
             return None  # a function of the module is somewhere where the walk does not come
         injected = injected_of(self.staged.live)  # its loader keeps the code that it was made from
         wholes = [self.staged.plan.old_code, None if injected is None else injected.code]
-        parents = _parents([*live.values(), *(whole for whole in wholes if whole is not None)])
         for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
             holders[identity] = holders.get(identity, 0) + 1
         inner = [
@@ -130,17 +130,21 @@ class LiveCodes:
             for code in _inside(outer)
             if _key(code) in self._pairs and code.co_flags & _CO_OPTIMIZED and code.co_name not in _AT_ONCE
         ]
-        live.update(
-            (id(code), code) for code in inner if code.co_flags & _CO_OPTIMIZED and code.co_name not in _AT_ONCE
-        )
+        live.update((id(code), code) for code in inner)
         del pairs, inner
-        # Each is held by `live` and by getrefcount's own argument too; the loop goes by keys to hold nothing itself.
-        excess = [
-            identity
-            for identity in live
-            if sys.getrefcount(live[identity])
-            > holders.get(identity, 0) + parents.get(identity, 0) + journals.get(identity, 0) + 2
-        ]
+        excess: list[int] = []
+        # Most often what a loader or the plan keeps is older than what runs, and need not be looked through.
+        for roots in ([], [whole for whole in wholes if whole is not None]):
+            parents = _parents([*live.values(), *roots])
+            # Each is held by `live` and by getrefcount's own argument too; the loop goes by keys and holds nothing.
+            excess = [
+                identity
+                for identity in live
+                if sys.getrefcount(live[identity])
+                > holders.get(identity, 0) + parents.get(identity, 0) + journals.get(identity, 0) + 2
+            ]
+            if not excess:
+                break
         return [live[identity] for identity in excess]
 
     def pair_of(self, code: CodeType) -> Pair | None:
@@ -173,10 +177,14 @@ def _key(code: CodeType) -> tuple[int, str]:
     return code.co_firstlineno, code.co_name
 
 
+def _directly_inside(code: CodeType) -> list[CodeType]:
+    return [constant for constant in code.co_consts if type(constant) is CodeType]
+
+
 def _inside(code: CodeType) -> list[CodeType]:
     """The codes inside a code, at any depth."""
-    found = [inner for _, inner in children(code)]
-    return found + [deeper for inner in found for deeper in _inside(inner)]
+    found = _directly_inside(code)
+    return found and found + [deeper for inner in found for deeper in _inside(inner)]
 
 
 def _parents(roots: list[CodeType]) -> dict[int, int]:
@@ -189,7 +197,7 @@ def _parents(roots: list[CodeType]) -> dict[int, int]:
         if id(code) in seen:
             continue
         seen.add(id(code))
-        for _, inner in children(code):
+        for inner in _directly_inside(code):
             found[id(inner)] = found.get(id(inner), 0) + 1
             todo.append(inner)
     return found
@@ -202,7 +210,7 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterab
     in C; for many, every function of the heap is looked at.
     """
     suspects: list[object] = []
-    held: dict[int, int] = {}
+    held: Counter[int] = Counter()
     seen: set[int] = set()
     for journal in journals:
         journal.code_references(seen, held)
@@ -214,6 +222,7 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterab
             suspects += found
     if not suspects:
         return
+    standby.before_waiting()  # a walk over the heap
     if gc.get_freeze_count():
         gc.unfreeze()  # frozen objects are hidden from every look at the heap
         notes.append("gc.freeze() was in force and is undone: functions frozen by it would have been missed")
@@ -240,7 +249,7 @@ def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
         if pair.differs:
             changed[function.__qualname__] = "changed"
             merger.caches += codes.caches.get(id(function), [])
-            if kind_flags(pair.old) != kind_flags(pair.new):
+            if pair.old.co_flags != pair.new.co_flags and kind_flags(pair.old) != kind_flags(pair.new):
                 merger.notes.append(f"{what} is another kind of function now (plain, generator or coroutine)")
         if function.__code__.co_freevars == pair.new.co_freevars:
             merger.differs[id(function)] = pair.differs

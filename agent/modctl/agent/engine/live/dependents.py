@@ -11,9 +11,11 @@ import sys
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent.engine.live import program
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.values import ATOMS, class_dict, is_class
 from modctl.source.following import Words, imported_names, is_quiet, potential_names
+from modctl.source.plain import plain_of
 from modctl.source.plan import ModulePlan, Text, plan_module
 from modctl.source.tuples import NamedTuple
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from modctl.agent.engine.live.baselines import Baselines
 
-_STDLIB = frozenset(sys.stdlib_module_names)
 #: What the import system puts into every module: nobody has it from another one.
 _MACHINERY = frozenset(
     {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
@@ -52,6 +53,7 @@ def add_dependents(plans: dict[str, ModulePlan], baselines: Baselines, notes: li
 
 def _doubt(plan: ModulePlan, names: set[str]) -> None:
     plan.names, plan.quiet = frozenset(names), is_quiet(plan, names)
+    plan.plain = None if plan.quiet else plain_of(plan, names)
 
 
 def _plan_of(name: str, baselines: Baselines, refused: set[str], notes: list[str]) -> ModulePlan | None:
@@ -121,8 +123,7 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
             else:
                 owners.setdefault(id(value), set()).add(name)
     concerned = owners.keys() | shared.keys()
-    stdlib = _STDLIB if all(name.partition(".")[0] not in _STDLIB for name in wanted) else frozenset()
-    for other, module in _with_any(concerned, derived, stdlib):
+    for other, module in _with_any(modules_beside(wanted), concerned, derived):
         namespace = module.__dict__
         if other == "__main__" or namespace.get("__name__") != other:
             continue
@@ -137,19 +138,23 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
     return found
 
 
+def modules_beside(changed: Iterable[str]) -> list[tuple[str, ModuleType]]:
+    """Loaded modules that may have names from these: nothing of the standard library's or modctl's, which are most of
+    the table, has any from modules of the program.
+    """
+    if not any(map(program.is_others, changed)):
+        return program.modules()
+    return [(name, each) for name, each in list(sys.modules.items()) if type(each) is ModuleType]
+
+
 def _with_any(
-    concerned: set[int], derived: dict[Any, set[str]], left_out: frozenset[str]
+    modules: list[tuple[str, ModuleType]], concerned: set[int], derived: dict[Any, set[str]]
 ) -> list[tuple[str, ModuleType]]:
-    """Loaded modules that hold one of these objects, or are among those names; none below the tops left out.
+    """Modules that hold one of these objects, or are among those names.
 
     Nothing runs between two values of a namespace, so none is copied. (Without a GIL one may change all the same.)
     """
     disjoint = concerned.isdisjoint
-    modules = [
-        (name, each)
-        for name, each in list(sys.modules.items())
-        if type(each) is ModuleType and name.partition(".")[0] not in left_out
-    ]
     try:
         return [
             (name, each) for name, each in modules if not disjoint(map(id, each.__dict__.values())) or name in derived

@@ -12,6 +12,7 @@ from modctl.agent.engine.live.values import MAPPINGS, MISSING
 from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from modctl.agent.engine.live.born import Born
@@ -31,13 +32,16 @@ class Journal:
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
         #: What code_references() counts: operation, codes that it holds, codes that its entry holds; all by id.
-        self._codes: list[tuple[int, tuple[int, ...], tuple[int, ...]]] | None = None
+        self._codes: list[tuple[int, list[int], list[int]]] | None = None
+        #: The operations of those, and all the codes of both kinds.
+        self._operations: frozenset[int] = frozenset()
+        self._all_codes: tuple[int, ...] = ()
         #: What to do after the assignments are taken back: caches, baselines, new modules.
         self.afterwards: list[Callable[[], None]] = []
         #: The same for taking the undo back.
         self.backwards: list[Callable[[], None]] = []
 
-    def code_references(self, seen: set[int], into: dict[int, int]) -> None:
+    def code_references(self, seen: set[int], into: Counter[int]) -> None:
         """Counts how often this journal holds each code object.
 
         Args:
@@ -48,13 +52,19 @@ class Journal:
             self._codes = []
             for operation, before, after in self.entries:
                 arguments = operation.steps[0][1] if operation.steps else ()
-                own = tuple(id(each) for each in (*arguments[2:], operation.expected) if type(each) is CodeType)
-                held = tuple(id(each) for each in (before, after) if type(each) is CodeType)
+                own = [id(each) for each in (*arguments[2:], operation.expected) if type(each) is CodeType]
+                held = [id(each) for each in (before, after) if type(each) is CodeType]
                 if own or held:
                     self._codes.append((id(operation), own, held))
+            self._operations = frozenset(identity for identity, _, _ in self._codes)
+            self._all_codes = tuple(each for _, own, held in self._codes for each in (*own, *held))
+        if len(self._operations) == len(self._codes) and seen.isdisjoint(self._operations):
+            seen |= self._operations  # as ever but after an undo: counted in C
+            into.update(self._all_codes)
+            return
         for identity, own, held in self._codes:
             for each in held if identity in seen else (*own, *held):
-                into[each] = into.get(each, 0) + 1
+                into[each] += 1
             seen.add(identity)
 
     def undo(self) -> tuple[float, list[str], Journal]:

@@ -6,6 +6,7 @@ import zlib
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent import standby
 from modctl.agent.engine.live import keeping
 from modctl.agent.engine.live.baselines import Baselines, source_of
 from modctl.agent.engine.live.failures import RefusedError
@@ -55,6 +56,8 @@ class KnownBaselines(Baselines):
         """As of Baselines. What cannot be proven is not tried again until its file changes."""
         about = self._about(module)
         self._raise_if_it_failed(module, about)
+        if self.known(module) is None:
+            standby.before_waiting()  # it is read, and may be compiled to be compared with what is loaded
         try:
             return super().of(name, module)
         except RefusedError as error:
@@ -185,6 +188,7 @@ class KnownBaselines(Baselines):
             proof: what it says.
             packed: it, compressed, where it is a file.
         """
+        standby.before_waiting()
         about = self._about(module)
         kept, _ = self._candidates.pop(id(module), (b"", ""))
         try:

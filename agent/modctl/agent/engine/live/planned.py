@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.agent.engine import inventory
 from modctl.agent.engine.live import keeping
 from modctl.agent.engine.live.baselines import filename_of
-from modctl.agent.engine.live.dependents import holders_of
+from modctl.agent.engine.live.dependents import holders_of, modules_beside
 from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.errors import RequestError
 from modctl.local.frames import ATTACHMENTS
@@ -277,8 +277,8 @@ class Asking:
                 self._follower(other, sorted(of))
         if not holders.unsure.keys() <= self._offer.unsure:
             # All of them at once: the next change has other values, and others hold those.
-            for other, module in list(sys.modules.items()):
-                if type(other) is str and type(module) is ModuleType and other not in self._offer.unsure:
+            for other, module in modules_beside(found):
+                if type(other) is str and other not in self._offer.unsure:
                     self._need("unsure", {"name": other, "file": _file_of(module)})
 
     def _follower(self, name: str, of: list[str] | None = None) -> None:

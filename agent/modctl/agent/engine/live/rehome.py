@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from modctl.agent.engine.live.operations import cell_contents
@@ -33,7 +33,7 @@ class Rehomer:
     def __call__(self, value: Any, depth: int = 0) -> Any:
         """The live version of a value; the value itself where nothing in it is staged."""
         kind = type(value)
-        if kind in ATOMS:
+        if kind in ATOMS or kind is CodeType:
             return value
         canon = self._world.canon(value)
         if canon is not MISSING:

@@ -49,7 +49,10 @@ class Report:
 
     def module(self, name: str) -> ModuleReport:
         """The part of a module, made where there is none."""
-        return self.modules.setdefault(name, ModuleReport(name))
+        found = self.modules.get(name)
+        if found is None:
+            found = self.modules[name] = ModuleReport(name)
+        return found
 
     @property
     def tier(self) -> str:

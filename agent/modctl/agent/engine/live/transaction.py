@@ -14,8 +14,9 @@ import time
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent import standby
 from modctl.agent.engine import commit, quiet
-from modctl.agent.engine.live import audited
+from modctl.agent.engine.live import audited, plain
 from modctl.agent.engine.live.adapters import staged_too
 from modctl.agent.engine.live.adapters.caches import StaleCaches
 from modctl.agent.engine.live.codesweep import LiveCodes, find_elsewhere, swap
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.adapters.doubles import Doubles
     from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.operations import Batch
+    from modctl.source.plain import Plain
     from modctl.source.plan import ModulePlan
 
 LOCK_TIMEOUT_S = 5.0
@@ -78,6 +80,8 @@ class Transaction:
         self._ledger: Ledger | None = None
         self._importer: Importer | None = None
         self._stale: StaleCaches | None = None
+        #: What there is beside code of functions, where that needs no staging.
+        self._plain: Plain | None = None
         self._batch: Batch | None = None
 
     # -- stage
@@ -93,7 +97,7 @@ class Transaction:
             staged = self.world.add(name, sys.modules[name], plan)
             self._codes[name] = LiveCodes(staged)
             self._codes[name].collect()
-        if self._nothing_runs():
+        if self._nothing_runs() or self._is_plain():
             return
         for name in [*ancestors(list(self.plans)), *staged_too(self.plans.values())]:
             if name not in self.world.modules:
@@ -163,6 +167,18 @@ class Transaction:
             b == "other" for p in self.plans.values() for b in p.behaviours.values()
         )
 
+    def _is_plain(self) -> bool:
+        """Whether the text of the one module that changes says what everything becomes; that is decided then."""
+        if len(self.plans) != 1:
+            return False
+        name, plan = next(iter(self.plans.items()))
+        staged = self.world.modules[name]
+        if plan.plain is None or not plain.applies(staged, plan.plain):
+            return False
+        plain.decide(staged, plan.plain, self.merger, self.report.module(name))
+        self._plain = plan.plain
+        return True
+
     def _code_of(self, function: FunctionType) -> Any:
         codes = self._codes.get(function.__module__)
         if codes is None or function.__globals__ is not codes.staged.home:
@@ -220,7 +236,7 @@ class Transaction:
         return self._batch
 
     def _module_itself(self, name: str, plan: ModulePlan) -> None:
-        if self._ledger is None and not plan.runs:
+        if self._plain is not None or (self._ledger is None and not plan.runs):
             return  # nothing ran
         staged = self.world.modules[name]
         home = staged.home
@@ -276,9 +292,9 @@ class Transaction:
         changing = {name: codes for name, codes in self._codes.items() if self.plans[name].pairs}
         find_elsewhere(list(changing.values()), self.report.notes, self._journals())
         for name, codes in changing.items():
+            changed = self.report.module(name).changed
             for qualname in swap(codes, self.merger):
                 top = qualname.partition(".")[0]
-                changed = self.report.module(name).changed
                 if top not in changed and top in codes.staged.home:
                     changed.append(top)
 
@@ -310,7 +326,11 @@ class Transaction:
             part = report.module(name)
             part.own = plan.changed
             part.tier = plan.tier if plan.changed else "NOOP"
-            part.executed = [plan.statements[i].first_line for module, i in self.evaluation.executed if module == name]
+            if self._plain is not None:
+                part.executed = [*self._plain.lines]
+            else:
+                executed = self.evaluation.executed
+                part.executed = [plan.statements[i].first_line for module, i in executed if module == name]
             if part.executed or plan.removed:
                 part.tier = "PATCH"
             home = self.world.modules[name].home
@@ -351,7 +371,7 @@ class Transaction:
         report.notes += [f"{what} is replaced: {why}; instances made before go on" for what, why in merger.replaced]
         report.notes += [f"{what} keeps its value: {why}" for what, why in merger.kept]
         report.stale += [(what, what.rpartition(".")[2], why) for what, why in merger.stale]
-        report.executed = len(self.evaluation.executed)
+        report.executed = len(self.evaluation.executed) if self._plain is None else len(self._plain.lines)
         report.operations = len(self._batch or ())
         if report.operations > 1 and audited.is_heard():
             report.notes.append(audited.NOTE)
@@ -404,6 +424,8 @@ class Transaction:
 
     def _afterwards(self) -> None:
         """What is no assignment: caches of changed functions, abstract methods, lines shown in tracebacks."""
+        if self.merger.caches or self.merger.abstract or self.doubles is not None or self._stale:
+            standby.before_waiting()  # what caches let go of may have finalizers, a metaclass code of the program's
         for cache in self.merger.caches:
             cache.cache_clear()
         if self._stale is not None:

@@ -12,10 +12,10 @@ told: it cannot be known from a value that the program has set there.
 from __future__ import annotations
 
 import functools
-import sys
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from modctl.agent.engine.live import program
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.values import (
     ATOMS,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from modctl.agent.engine.live.merge import Pending
 
-_STDLIB: Final = frozenset(sys.stdlib_module_names) | {"modctl"}
 _KEEP: Final = "__modctl_keep__"
 #: How many functions are looked through for one cache.
 _MAX_FUNCTIONS: Final = 2_000
@@ -137,6 +136,9 @@ class StaleCaches:
             self.notes.append(f"what instances have worked out before stays: {_named(left)}")
         self.notes += [f"the cache of {what} keeps what it has: {_KEEP} names it" for what in kept]
 
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
     def clear(self) -> None:
         """Forgets results. Called after the commit and after its undo."""
         for name in self._changing:
@@ -160,9 +162,7 @@ def _caches() -> Iterator[Cached]:
     Most of the work is done by C functions over whole namespaces: a large program has tens of thousands of names. A
     module that had none is looked at again when it has more or fewer names, or was changed by us.
     """
-    for name, module in list(sys.modules.items()):
-        if type(module) is not ModuleType or name.partition(".")[0] in _STDLIB:
-            continue
+    for name, module in program.modules():
         namespace = module.__dict__
         known = (id(namespace), len(namespace))
         if _without.get(name) == known:
@@ -225,7 +225,7 @@ def _reaches(function: FunctionType, changed: Changed) -> bool:
             return True
         kind = type(value)
         if type(value) is FunctionType:
-            if str(value.__module__).partition(".")[0] in _STDLIB:
+            if program.is_others(str(value.__module__)):
                 continue
             names = _names(value.__code__)
             if _reads(value, names, changed, todo):
@@ -262,7 +262,7 @@ def _reads(function: FunctionType, names: frozenset[str], changed: Changed, todo
                 return True
         elif kind is ModuleType:
             namespace = value.__dict__
-            if str(namespace.get("__name__")).partition(".")[0] in _STDLIB:
+            if program.is_others(str(namespace.get("__name__"))):
                 continue
             if any((id(namespace), name) in changed.names for name in names):
                 return True
@@ -284,7 +284,7 @@ def _class_reads(cls: type, names: set[str], changed: Changed, todo: list[Any]) 
     """Whether attributes of a class that a function names are assigned; methods among them are to be looked at."""
     for each in mro(cls):
         own = class_dict(each)
-        if str(own.get("__module__")).partition(".")[0] in _STDLIB or each is object:
+        if program.is_others(str(own.get("__module__"))) or each is object:
             continue
         for name in names:
             if (id(each), name) in changed.names:

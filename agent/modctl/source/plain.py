@@ -196,8 +196,9 @@ def _returns_constant(code: CodeType) -> bool:
 
 
 def _is_constant(value: object) -> bool:
-    kind = type(value)
-    return kind in _ATOMS or (kind is tuple and all(map(_is_constant, value)))  # type: ignore[call-overload]
+    if type(value) is tuple:
+        return all(map(_is_constant, value))
+    return type(value) in _ATOMS
 
 
 def _behaving(plan: ModulePlan) -> tuple[str, ...]:

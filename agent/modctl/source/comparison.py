@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from .statements import ANNOTATION, ASSIGN, AUGMENT, CLASS, COMPOUND, DEF, DOC, Statement
 
@@ -109,6 +109,21 @@ def compare(old: tuple[Statement, ...], new: tuple[Statement, ...]) -> Compariso
             if status == CHANGED and new[index].kind == CLASS
         },
     )
+
+
+def compare_bodies(whole: Comparison, old: Statement, new: Statement) -> Comparison:
+    """How the bodies of two versions of a class differ; what `whole`, of the body they stand in, tells is not looked
+    for again.
+    """
+    partner = whole.partners[new.index]
+    if partner >= 0 and whole.old[partner] is old:
+        known = whole.bodies.get(new.index)
+        if known is not None:
+            return known
+        if whole.statuses[new.index] == SAME and len(old.body) == len(new.body):
+            count, nothing = len(new.body), frozenset[Any]()
+            return Comparison(old.body, new.body, (SAME,) * count, tuple(range(count)), (), nothing, nothing, {})
+    return compare(old.body, new.body)
 
 
 def providers(statements: tuple[Statement, ...]) -> tuple[dict[str, int], ...]:

@@ -16,7 +16,7 @@ from modctl.agent.engine.live.mapped import is_mapped
 from modctl.agent.engine.live.states import BEHAVIOUR, UNTOUCHED, Site
 from modctl.agent.engine.live.values import class_dict, mro
 from modctl.source.codes import CAPTURE
-from modctl.source.comparison import CHANGED, NEW, SAME, Comparison, bound, compare, providers
+from modctl.source.comparison import CHANGED, NEW, SAME, Comparison, bound, compare_bodies, providers
 from modctl.source.statements import DOC
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def can_run_in_part(live: Any, statement: Statement, old: Statement | None, base
 class Part:
     """What of a class's body has to run."""
 
-    def __init__(self, statement: Statement, old: Statement, reads_other: Callable[[Chain | str], bool]) -> None:
+    def __init__(
+        self, whole: Comparison, statement: Statement, old: Statement, reads_other: Callable[[Chain | str], bool]
+    ) -> None:
         self.statement = statement
         self.old = old
-        self.comparison: Comparison = compare(old.body, statement.body)
+        self.comparison: Comparison = compare_bodies(whole, old, statement)
         #: Unchanged statements that run because what they read has another value.
         self.follows: set[str] = set()
         self.indexes = self._select(reads_other)

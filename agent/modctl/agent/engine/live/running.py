@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.merge import Merger
     from modctl.agent.engine.live.opaque import Policy
     from modctl.agent.engine.live.world import StagedModule, World
+    from modctl.source.comparison import Comparison
     from modctl.source.names import Chain
 
 _PLAIN: tuple[type, ...] = (*ATOMS, tuple, frozenset)
@@ -203,7 +204,8 @@ class Runner:
         if not can_run_in_part(live, statement, old, not header_reads_other):
             return False
         assert old is not None
-        part = Part(statement, old, lambda read: self._reads_other(staged, read))
+        whole = self._comparison(staged)
+        part = Part(whole, statement, old, lambda read: self._reads_other(staged, read))
         if is_mapped(live):
             check_part(staged.name, live, part)
         site = self._site(staged, statement.label, statement)._replace(follows=frozenset(part.follows))
@@ -266,7 +268,8 @@ class Runner:
         site = self._site(staged, name, statement)
         if statement.kind == CLASS and is_class(live) and site.old_statement is not None:
             # The whole body ran: an attribute whose statement stayed has another value where that reads what changed.
-            part = Part(statement, site.old_statement, lambda read: self._reads_other(staged, read))
+            whole = self._comparison(staged)
+            part = Part(whole, statement, site.old_statement, lambda read: self._reads_other(staged, read))
             site = site._replace(follows=frozenset(part.follows))
         bound, state = self.merger.merge(live, new, site)
         self.decisions[staged.name, name] = bound
@@ -323,6 +326,11 @@ class Runner:
                     staged.namespace.pop(name, None)
                     dropped.add(name)
         return dropped
+
+    @staticmethod
+    def _comparison(staged: StagedModule) -> Comparison:
+        assert staged.plan is not None
+        return staged.plan.comparison
 
     def _old(self, staged: StagedModule, statement: Statement) -> Statement | None:
         assert staged.plan is not None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.safe import clean
 from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+#: What taking a change back is called in an answer.
+ACTION_RESTORE: Final = "ACTION_RESTORE"
 
 
 class Refusal(NamedTuple):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine.finishing import Ending
 from modctl.agent.engine.operations import ChangeRequest, Undo
-from modctl.agent.engine.outcomes import refused
-from modctl.agent.engine.plan import ACTION_RESTORE
+from modctl.agent.engine.outcomes import ACTION_RESTORE, refused
 from modctl.agent.engine.undo import UndoPlan, plan_inverse
 from modctl.agent.log import WARNING, log
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modctl.agent.engine import inventory, names
 from modctl.agent.engine.commit import is_initializing
 from modctl.agent.engine.operations import Evict, Import, Inject, Operation, Reimport, SentModule, Undo
-from modctl.agent.engine.outcomes import Refusal
+from modctl.agent.engine.outcomes import ACTION_RESTORE, Refusal
 from modctl.agent.engine.safe import is_module
 from modctl.source.tuples import NamedTuple
 
@@ -23,7 +23,6 @@ ACTION_IMPORT: Final = "ACTION_IMPORT"
 ACTION_INJECT: Final = "ACTION_INJECT"
 ACTION_EVICT: Final = "ACTION_EVICT"
 ACTION_REIMPORT: Final = "ACTION_REIMPORT"
-ACTION_RESTORE: Final = "ACTION_RESTORE"
 _ACTIONS: Final[dict[type, str]] = {
     Import: ACTION_IMPORT,
     Inject: ACTION_INJECT,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from modctl.agent.engine import inventory, table
 from modctl.agent.engine.commit import Write
 from modctl.agent.engine.names import leaf_of, parent_of
-from modctl.agent.engine.outcomes import Refusal
-from modctl.agent.engine.plan import ACTION_RESTORE
+from modctl.agent.engine.outcomes import ACTION_RESTORE, Refusal
 from modctl.agent.engine.safe import MISSING, module_dict
 from modctl.source.tuples import NamedTuple
 

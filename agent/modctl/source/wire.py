@@ -17,7 +17,7 @@ from .bases import Base
 from .codes import Pair, identical, moved
 from .comparison import CHANGED, NEW, SAME, Comparison, compare
 from .following import is_quiet, read_when_run
-from .names import Import
+from .names import Chain, Import
 from .plain import Plain, PlainClass, PlainName, plain_of
 from .plan import TIER_NOOP, ModulePlan, read_text
 from .statements import ASSIGN, CLASS, DEF, FIELDS, IMPORT, Statement
@@ -106,9 +106,12 @@ def _fields(statement: Statement) -> dict[str, Any]:
     found = {
         name: value for name, value in statement.__dict__.items() if name in _DEFAULTS and value != _DEFAULTS[name]
     }
-    for name in ("imports", "lazy_imports"):
-        if name in found:
-            found[name] = tuple(map(tuple, found[name]))
+    if "imports" in found:
+        found["imports"] = tuple(map(tuple, found["imports"]))
+    if found.pop("lazy_imports", None):
+        found["_lazy_imports"] = marshal.dumps(tuple(map(tuple, statement.lazy_imports)))
+    if found.pop("lazy", None):
+        found["_lazy"] = " ".join(map(".".join, statement.lazy))
     if statement.body:
         found["_body"] = marshal.dumps(tuple(map(_fields, statement.body)))
     return found
@@ -138,10 +141,9 @@ def _are_alike(one: Statement, other: Statement) -> bool:
 
 def _statement(fields: dict[str, Any]) -> Statement:
     """What _fields took apart. There are thousands, so this one does not go through its constructor."""
-    made = Statement.__new__(_WithBody if "_body" in fields else Statement)
-    for name in ("imports", "lazy_imports"):
-        if name in fields:
-            fields[name] = tuple(Import(*item) for item in fields[name])
+    made = Statement.__new__(_Sent)
+    if "imports" in fields:
+        fields["imports"] = tuple(Import(*item) for item in fields["imports"])
     made.__dict__ = fields
     return made
 
@@ -156,15 +158,27 @@ def _old_statement(told: dict[str, Any] | _Same, index: int, new: tuple[Statemen
     return same.replaced(index=index, first_line=first_line, last_line=last_line)
 
 
-class _WithBody(Statement):
-    """A class, whose body few ask for: it is read then."""
+class _Sent(Statement):
+    """What few ask a statement for is read then: thousands of tuples less for the collector to go through."""
 
-    _body: bytes
+    _body: bytes = b""
+    _lazy: str = ""
+    _lazy_imports: bytes = b""
 
     @cached_property
-    def body(self) -> tuple[Statement, ...]:  # type: ignore[override]  # read when it is asked for
+    def body(self) -> tuple[Statement, ...]:  # type: ignore[override]  # it is read late
         """As of Statement."""
-        return tuple(map(_statement, marshal.loads(self._body)))  # noqa: S302 - it comes from the gateway
+        return tuple(map(_statement, marshal.loads(self._body))) if self._body else ()  # noqa: S302 - from the gateway
+
+    @cached_property
+    def lazy(self) -> tuple[Chain, ...]:  # type: ignore[override]  # as above
+        """As of Statement."""
+        return tuple(tuple(chain.split(".")) for chain in self._lazy.split())
+
+    @cached_property
+    def lazy_imports(self) -> tuple[Import, ...]:  # type: ignore[override]  # as above
+        """As of Statement."""
+        return tuple(Import(*item) for item in marshal.loads(self._lazy_imports)) if self._lazy_imports else ()  # noqa: S302 - from the gateway
 
 
 def _comparison(comparison: Comparison) -> tuple[Any, ...]:

@@ -7,10 +7,16 @@ import gc
 import subprocess
 import sys
 import textwrap
+import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 from modctl.agent.engine import generations
 from modctl.agent.engine.generations import Generations
+from modctl.agent.engine.live import keeping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Module:
@@ -128,3 +134,15 @@ def test_a_module_whose_text_had_to_go_is_reloaded_from_its_file_or_refused_and_
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 511, 512, 513, 5000])
+def test_a_text_comes_back_as_it_was_whether_it_is_worth_compressing_or_not(size: int, tmp_path: Path) -> None:
+    content = (b"def f():\r\n    return '\xc3\xa9'\n" * 400)[:size]
+    file = tmp_path / "m.py"
+    file.write_bytes(content)
+    found, packed = keeping.look(str(file))
+    assert found.st_size == size
+    assert packed is not None
+    assert keeping.unpack(packed) == zlib.decompress(packed) == content
+    assert len(packed) <= keeping.SHORT_BYTES + 11

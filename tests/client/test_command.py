@@ -54,7 +54,8 @@ Run = Any
 def test_all_well_is_0(run: Run, shop: FakeServer) -> None:
     code, out, err = run("list", "-H", shop.address)
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].split() == ["PROCESS", "NAME", "KIND", "GEN", "STATE", "DIGEST", "ORIGIN"]
+    titles = ["PROCESS", "NAME", "KIND", "GEN", "STATE", "EXPIRES", "DIGEST", "ORIGIN"]
+    assert out.splitlines()[0].split() == titles
     assert len(out.splitlines()) == 10
 
 

@@ -37,11 +37,12 @@ def digest_of(memory: Memory, name: str) -> str:
         return ""
     if loaded.stat == stat_of_file(facts.origin):
         return digest_of_file(facts.origin)
-    if loaded.kept is None:
+    packed = loaded.kept  # once: another thread may let go of it
+    if packed is None:
         return ""
     from modctl.agent.engine.live.keeping import unpack
 
-    return f"sha256:{sha256(unpack(loaded.kept)).hexdigest()}"
+    return f"sha256:{sha256(unpack(packed)).hexdigest()}"
 
 
 def version_of(memory: Memory, name: str) -> dict[str, Any]:

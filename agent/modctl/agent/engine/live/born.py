@@ -11,7 +11,6 @@ A pair is found from the journal's own entries, so nothing here keeps a code obj
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Final
 
 from modctl.agent.engine import drained
+from modctl.agent.engine.live.codesweep import functions_with, makes_functions
 from modctl.source.codes import children, identical, kind_flags, pair_children
 from modctl.source.tuples import NamedTuple
 
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 FIRST_LOOK_S: Final = 0.25
 LONGEST_WAIT_S: Final = 60.0
 LAST_LOOK_S: Final = 900.0
-#: The collector compares each reference of the heap with each of the objects asked for.
-_FEW: Final = 24
-_CO_OPTIMIZED: Final = 0x1
-#: Code that runs where it stands: no function is ever made from it and kept.
-_AT_ONCE: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 
 class Inner(NamedTuple):
@@ -60,9 +55,7 @@ def inner_pairs(entries: Iterable[Entry]) -> dict[int, Inner]:
             continue
         for pair in pair_children([before], [((), after)]):
             old = pair.old
-            if old is before or not old.co_flags & _CO_OPTIMIZED or old.co_name in _AT_ONCE:
-                continue
-            if not identical(old, pair.new):
+            if old is not before and makes_functions(old) and not identical(old, pair.new):
                 found[id(old)] = Inner(old, pair.new)
     return found
 
@@ -75,11 +68,9 @@ def find(pairs: dict[int, Inner]) -> list[Born]:
     """
     if not pairs:
         return []
-    olds = [pair.old for pair in pairs.values()]
-    candidates = gc.get_objects() if len(olds) > _FEW else gc.get_referrers(*olds)
     found: list[Born] = []
-    for each in candidates:
-        if type(each) is FunctionType and (pair := pairs.get(id(each.__code__))) is not None:
+    for each in functions_with([pair.old for pair in pairs.values()]):
+        if (pair := pairs.get(id(each.__code__))) is not None:
             new = _newest(pairs, pair)
             found.append(Born(each, new if each.__code__.co_freevars == new.co_freevars else None))
     return found

@@ -223,14 +223,31 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterab
     if not suspects:
         return
     standby.before_waiting()  # a walk over the heap
-    if gc.get_freeze_count():
-        gc.unfreeze()  # frozen objects are hidden from every look at the heap
+    if unfreeze():
         notes.append("gc.freeze() was in force and is undone: functions frozen by it would have been missed")
     by_home = {id(codes.staged.home): codes for codes in changing}
-    candidates = gc.get_objects() if len(suspects) > _FEW else gc.get_referrers(*suspects)
-    for each in [each for each in candidates if type(each) is FunctionType]:
+    for each in functions_with(suspects):
         if (codes_of := by_home.get(id(each.__globals__))) is not None:
             codes_of.functions.setdefault(id(each), each)
+
+
+def unfreeze() -> bool:
+    """Undoes gc.freeze(), which hides objects from every look at the heap; whether it was in force."""
+    frozen = gc.get_freeze_count() > 0
+    if frozen:
+        gc.unfreeze()
+    return frozen
+
+
+def functions_with(held: list[Any]) -> list[FunctionType]:
+    """Every function of the process that refers to one of these; where these are many, every function."""
+    candidates = gc.get_objects() if len(held) > _FEW else gc.get_referrers(*held)
+    return [each for each in candidates if type(each) is FunctionType]
+
+
+def makes_functions(code: CodeType) -> bool:
+    """Whether functions are made from it, which may be kept."""
+    return bool(code.co_flags & _CO_OPTIMIZED) and code.co_name not in _AT_ONCE
 
 
 def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:

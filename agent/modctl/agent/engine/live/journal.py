@@ -3,7 +3,6 @@ stays."""
 
 from __future__ import annotations
 
-import gc
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +111,9 @@ class Journal:
         if not self.nests():
             return []
         from modctl.agent.engine.live.born import find, inner_pairs
+        from modctl.agent.engine.live.codesweep import unfreeze
 
-        if gc.get_freeze_count():
-            gc.unfreeze()  # frozen objects are hidden from every look at the heap
+        unfreeze()
         return find(inner_pairs(entries))
 
     def nests(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import shielding, standby
 from modctl.agent.beginning import Beginning
-from modctl.agent.engine import courtesy, table
+from modctl.agent.engine import collecting, courtesy, table
 from modctl.agent.engine.journal import Asked
 from modctl.agent.engine.memory import Memory
 from modctl.agent.engine.patterns import matcher
@@ -95,6 +95,7 @@ class Engine:
         self._quiesced_by = None
         self._memory.recorder.after_fork_in_child()
         courtesy.after_fork_in_child()
+        collecting.restore()
         self._memory.generations.after_fork_in_child()
         self._memory.holding.forget()
         shielding.after_fork_in_child()

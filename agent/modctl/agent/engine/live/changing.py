@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent import standby
-from modctl.agent.engine import inventory, lines, table
+from modctl.agent.engine import collecting, inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.live import keeping
@@ -83,12 +83,14 @@ class Patching:
             return refused(refusals)
         policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
         try:
-            if offer is None:
-                transaction = self.reloader.prepare({name: each.source for name, each in brought.items()}, policy, new)
-            else:
-                transaction = self._planned(offer, brought, policy, new)
-            batch = transaction.batch()
-            before = self._versions([*brought, *new])
+            with collecting.seldom():
+                if offer is None:
+                    sources = {name: each.source for name, each in brought.items()}
+                    transaction = self.reloader.prepare(sources, policy, new)
+                else:
+                    transaction = self._planned(offer, brought, policy, new)
+                batch = transaction.batch()
+                before = self._versions([*brought, *new])
         except RefusedError as error:
             return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
         except SyntaxError as error:
@@ -110,7 +112,8 @@ class Patching:
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "what is loaded does this already"}
 
         def finish() -> dict[str, Any]:
-            return self._commit(request, transaction, brought, modules, offer)
+            with collecting.seldom():
+                return self._commit(request, transaction, brought, modules, offer)
 
         return changes.conclude(Prepared(finish, transaction.withdraw, modules))
 

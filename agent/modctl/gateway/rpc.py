@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
-from modctl.gateway import reflection, wire
+from modctl.gateway import answering, reflection, wire
+from modctl.gateway.answering import Answering
 from modctl.gateway.errors import CallFailure
 from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.routing import KEY, Chosen, choose, not_found, ref_of
@@ -77,7 +78,7 @@ class Call:
         self._method = method
         self._context = context
         self._presence = presence
-        self._writing = asyncio.Lock()
+        self._answering = Answering(context.write, _further(method, context))
         self.answer: bytes | None = None
         #: The last answer that was made, in bytes and as a message: whoever hears it need not parse it again.
         self._made: tuple[bytes, Any] = (b"", None)
@@ -117,8 +118,7 @@ class Call:
         if not self._method.streams:
             self.answer = answer
             return
-        async with self._writing:
-            await self._context.write(answer)
+        await self._answering.write(answer)
 
     def failed(self, process: ConnectedProcess, failure: CallFailure) -> bytes:
         """The answer of a process that has none."""
@@ -135,13 +135,12 @@ class Call:
 
     async def ask(self, chosen: Chosen, each: Callable[[ConnectedProcess], Awaitable[None]]) -> None:
         """Does something with every process at once. A failure of one is its answer; the others go on."""
-        for name in chosen.missing:
-            failure = not_found([name], self._presence.all())
-            await self.write(wire.field(1, ref_of(name).SerializeToString()) + self._error(failure))
-        if len(chosen.processes) == 1:
+        self._answering.expect(len(chosen.missing) + len(chosen.processes))
+        if len(chosen.processes) == 1 and not chosen.missing:
             await self.ask_one(chosen.processes[0], each)
             return
-        tasks = [asyncio.ensure_future(self.ask_one(process, each)) for process in chosen.processes]
+        tasks = [asyncio.ensure_future(self._miss(name)) for name in chosen.missing]
+        tasks += [asyncio.ensure_future(self.ask_one(process, each)) for process in chosen.processes]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -162,6 +161,10 @@ class Call:
                 raise
             _log.exception("answering for %s", process.id)
             await self.write(self.failed(process, internal(error)))
+
+    async def _miss(self, name: str) -> None:
+        failure = not_found([name], self._presence.all())
+        await self.write(wire.field(1, ref_of(name).SerializeToString()) + self._error(failure))
 
     def _error(self, failure: CallFailure) -> bytes:
         number = self._method.response.DESCRIPTOR.fields_by_name["error"].number
@@ -292,6 +295,13 @@ def _deadline_s(context: Context, *, watches: bool) -> float | None:
     if left_s is None or left_s > 365 * 86_400:
         left_s = DEFAULT_DEADLINE_S
     return asyncio.get_running_loop().time() + left_s - min(MARGIN_S, left_s * MARGIN_PART)
+
+
+def _further(method: Method, context: Context) -> int:
+    """The number of the field in which a response holds further ones; 0 where the caller does not take them so."""
+    field = method.response.DESCRIPTOR.fields_by_name.get(answering.MORE)
+    together = field is not None and any(key == answering.KEY for key, _ in context.invocation_metadata() or ())
+    return field.number if field is not None and together else 0
 
 
 def _text(value: str | bytes) -> str:

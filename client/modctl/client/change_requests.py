@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modctl.client import convert
 from modctl.client.errors import UsageError
 from modctl.client.operations import Evict, Import, Inject, Reimport
-from modctl.client.requests import AGENT_SERVICE, MODULE_SERVICE, Answer, Request, answer_of, make
+from modctl.client.requests import AGENT_SERVICE, MODULE_SERVICE, Request, make
 from modctl.v1 import agent_service_pb2 as agent_pb
 from modctl.v1 import change_pb2
 from modctl.v1 import module_service_pb2 as service_pb
@@ -23,47 +23,27 @@ if TYPE_CHECKING:
 def freeze(reason: str) -> Request:
     """Makes processes refuse every change."""
 
-    def read(body: bytes) -> Answer:
-        message = agent_pb.FreezeResponse.FromString(body)
-        return answer_of(message, lambda: convert.process(message.state))
-
-    return make(f"{AGENT_SERVICE}Freeze", agent_pb.FreezeRequest(reason=reason), read, changes=True)
+    return make(f"{AGENT_SERVICE}Freeze", agent_pb.FreezeRequest(reason=reason), agent_pb.FreezeResponse, _state, True)
 
 
 def thaw() -> Request:
     """Allows changes again."""
 
-    def read(body: bytes) -> Answer:
-        message = agent_pb.ThawResponse.FromString(body)
-        return answer_of(message, lambda: convert.process(message.state))
-
-    return make(f"{AGENT_SERVICE}Thaw", agent_pb.ThawRequest(), read, changes=True)
+    return make(f"{AGENT_SERVICE}Thaw", agent_pb.ThawRequest(), agent_pb.ThawResponse, _state, True)
 
 
 def undo(revision: int, options: ChangeOptions) -> Request:
     """Takes a revision back; 0 is the newest that stands."""
 
-    def read(body: bytes) -> Answer:
-        message = service_pb.UndoResponse.FromString(body)
-        return answer_of(message, lambda: convert.change(message.result))
-
-    return make(
-        f"{MODULE_SERVICE}Undo",
-        service_pb.UndoRequest(revision=revision, options=options_of(options)),
-        read,
-        changes=True,
-    )
+    request = service_pb.UndoRequest(revision=revision, options=options_of(options))
+    return _changing("Undo", request, service_pb.UndoResponse)
 
 
 def confirm(revision: int, reason: str) -> Request:
     """Lets a change stand that takes itself back unless it is confirmed; 0 is every one that waits."""
 
-    def read(body: bytes) -> Answer:
-        message = service_pb.ConfirmChangesResponse.FromString(body)
-        return answer_of(message, lambda: convert.change(message.result))
-
     request = service_pb.ConfirmChangesRequest(revision=revision, reason=reason)
-    return make(f"{MODULE_SERVICE}ConfirmChanges", request, read, changes=True)
+    return _changing("ConfirmChanges", request, service_pb.ConfirmChangesResponse)
 
 
 def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
@@ -98,11 +78,11 @@ def change(operations: Sequence[Operation], options: ChangeOptions) -> Request:
 
 
 def _changing(method: str, message: Message, response: type[Message]) -> Request:
-    def read(body: bytes) -> Answer:
-        answer = response.FromString(body)
-        return answer_of(answer, lambda: convert.change(answer.result))  # type: ignore[attr-defined]  # every response to a change has one
+    return make(MODULE_SERVICE + method, message, response, lambda told: convert.change(told.result), changes=True)
 
-    return make(MODULE_SERVICE + method, message, read, changes=True)
+
+def _state(told: agent_pb.FreezeResponse | agent_pb.ThawResponse) -> object:
+    return convert.process(told.state)
 
 
 def options_of(options: ChangeOptions) -> change_pb2.ChangeOptions:

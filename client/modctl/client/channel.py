@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: Names the process or processes that a call is about.
 PROCESS_KEY = "modctl-process"
+#: Says that answers of several processes may come in one message.
+TOGETHER_KEY = "modctl-together"
 #: The ErrorDetail of a failed call.
 ERROR_KEY = "modctl-error-bin"
 #: gRPC says so of every attempt that never became a connection: nothing was sent then.
@@ -143,7 +145,9 @@ class Channel:
         Raises:
             CallFailed: the call did not end well; answers may have come before.
         """
-        metadata = [*self._metadata, (PROCESS_KEY, process)] if process is not None else self._metadata
+        metadata = [*self._metadata, (TOGETHER_KEY, "1")]
+        if process is not None:
+            metadata.append((PROCESS_KEY, process))
         call = self._channel.unary_stream(method, request_serializer=None, response_deserializer=None)(
             request, metadata=tuple(metadata), timeout=timeout_s
         )

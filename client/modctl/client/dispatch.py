@@ -46,14 +46,14 @@ class OneAnswerEach:
         self._again: set[str] = set()
 
     def add(self, body: bytes, again: bool = False) -> None:
-        """One process's answer."""
-        answer = self._request.read(body)
-        before = self._answers.get(answer.process[0])
-        # Asked twice, a process may have gone in between: what it said is what it did.
-        if before is None or before.error is not None or answer.error is None:
-            self._answers[answer.process[0]] = answer
-            if again:
-                self._again.add(answer.process[0])
+        """Takes in what came: one process's answer, or those of several."""
+        for answer in self._request.read(body):
+            before = self._answers.get(answer.process[0])
+            # Asked twice, a process may have gone in between: what it said is what it did.
+            if before is None or before.error is not None or answer.error is None:
+                self._answers[answer.process[0]] = answer
+                if again:
+                    self._again.add(answer.process[0])
 
     def processes(self) -> set[str]:
         """The ids of those that answered."""

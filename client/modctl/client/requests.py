@@ -48,21 +48,38 @@ class Request:
     Args:
         method: its full path.
         body: the serialised request.
-        read: makes an Answer of the bytes that come.
+        response: the message that it is answered with.
+        value: what such a message says, where it says something.
         changes: whether it asks for a change.
     """
 
-    __slots__ = ("body", "changes", "method", "read")
+    __slots__ = ("body", "changes", "method", "response", "value")
 
-    def __init__(self, method: str, body: bytes, read: Callable[[bytes], Answer], changes: bool) -> None:
+    def __init__(
+        self, method: str, body: bytes, response: type[Message], value: Callable[[Any], object], changes: bool
+    ) -> None:
         self.method = method
         self.body = body
-        self.read = read
+        self.response = response
+        self.value = value
         self.changes = changes
 
+    def read(self, body: bytes) -> list[Answer]:
+        """The answers in a message that came: of one process, or of several together."""
+        message: Any = self.response.FromString(body)
+        return [self._answer(each) for each in (message, *getattr(message, "more", ()))]
 
-def make(method: str, message: Message, read: Callable[[bytes], Answer], changes: bool) -> Request:
-    """The call.
+    def _answer(self, message: Any) -> Answer:
+        process = (message.process.id, message.process.service, message.process.pid)
+        if message.HasField("error"):
+            return Answer(process, None, wire.failure(message.error))
+        return Answer(process, self.value(message), None)
+
+
+def make(
+    method: str, message: Message, response: type[Message], value: Callable[[Any], object], changes: bool
+) -> Request:
+    """The call; see Request.
 
     Raises:
         UsageError: it is larger than targets take.
@@ -72,16 +89,7 @@ def make(method: str, message: Message, read: Callable[[bytes], Answer], changes
         raise UsageError(
             f"the request has {len(body) / 2**20:.1f} MiB and targets take {MAX_REQUEST_BYTES // 2**20} MiB; send less"
         )
-    return Request(method, body, read, changes)
-
-
-def answer_of(message: Message, value: Callable[[], object]) -> Answer:
-    """The answer in a response: all of them have `process` and `error`."""
-    response: Any = message
-    process = response.process
-    if message.HasField("error"):
-        return Answer((process.id, process.service, process.pid), None, wire.failure(response.error))
-    return Answer((process.id, process.service, process.pid), value(), None)
+    return Request(method, body, response, value, changes)
 
 
 def list_modules(
@@ -120,10 +128,6 @@ def get_module(
     """Everything about one entry."""
     from modctl.client import convert
 
-    def read(body: bytes) -> Answer:
-        message = service_pb.GetModuleResponse.FromString(body)
-        return answer_of(message, lambda: convert.detail(message))
-
     message = service_pb.GetModuleRequest(
         name=name,
         with_source=with_source,
@@ -132,18 +136,18 @@ def get_module(
         with_locks=with_locks,
         with_disk_source=with_disk_source,
     )
-    return make(f"{MODULE_SERVICE}GetModule", message, read, changes=False)
+    return make(f"{MODULE_SERVICE}GetModule", message, service_pb.GetModuleResponse, convert.detail, changes=False)
 
 
 def list_revisions(limit: int) -> Request:
     """The history, newest first."""
     from modctl.client import convert
 
-    def read(body: bytes) -> Answer:
-        message = service_pb.ListRevisionsResponse.FromString(body)
-        return answer_of(message, lambda: tuple(convert.revision(each) for each in message.revisions))
+    def value(message: service_pb.ListRevisionsResponse) -> object:
+        return tuple(convert.revision(each) for each in message.revisions)
 
-    return make(f"{MODULE_SERVICE}ListRevisions", service_pb.ListRevisionsRequest(limit=limit), read, changes=False)
+    message = service_pb.ListRevisionsRequest(limit=limit)
+    return make(f"{MODULE_SERVICE}ListRevisions", message, service_pb.ListRevisionsResponse, value, changes=False)
 
 
 def watch_modules(patterns: Sequence[str], since_revision: int | None) -> bytes:

@@ -64,7 +64,7 @@ class GetModuleRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., with_source: bool = ..., attributes: _Optional[_Iterable[str]] = ..., deep: bool = ..., with_locks: bool = ..., with_disk_source: bool = ...) -> None: ...
 
 class GetModuleResponse(_message.Message):
-    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error", "locks", "disk_source")
+    __slots__ = ("process", "module", "spec", "importers", "exports", "holders", "history", "source", "source_error", "attributes", "error", "locks", "disk_source", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class GetModuleResponse(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     LOCKS_FIELD_NUMBER: _ClassVar[int]
     DISK_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     module: _module_pb2.Module
     spec: _module_pb2.ModuleSpec
@@ -91,7 +92,8 @@ class GetModuleResponse(_message.Message):
     error: _error_pb2.ErrorDetail
     locks: _containers.RepeatedCompositeFieldContainer[_module_pb2.Lock]
     disk_source: str
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., locks: _Optional[_Iterable[_Union[_module_pb2.Lock, _Mapping]]] = ..., disk_source: _Optional[str] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[GetModuleResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., module: _Optional[_Union[_module_pb2.Module, _Mapping]] = ..., spec: _Optional[_Union[_module_pb2.ModuleSpec, _Mapping]] = ..., importers: _Optional[_Iterable[str]] = ..., exports: _Optional[_Iterable[_Union[_module_pb2.Export, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_module_pb2.Holder, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., source: _Optional[str] = ..., source_error: _Optional[str] = ..., attributes: _Optional[_Iterable[_Union[_module_pb2.AttributeValue, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., locks: _Optional[_Iterable[_Union[_module_pb2.Lock, _Mapping]]] = ..., disk_source: _Optional[str] = ..., more: _Optional[_Iterable[_Union[GetModuleResponse, _Mapping]]] = ...) -> None: ...
 
 class ImportModulesRequest(_message.Message):
     __slots__ = ("names", "options")
@@ -102,14 +104,16 @@ class ImportModulesRequest(_message.Message):
     def __init__(self, names: _Optional[_Iterable[str]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class ImportModulesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ImportModulesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ImportModulesResponse, _Mapping]]] = ...) -> None: ...
 
 class InjectModuleRequest(_message.Message):
     __slots__ = ("operation", "options")
@@ -120,14 +124,16 @@ class InjectModuleRequest(_message.Message):
     def __init__(self, operation: _Optional[_Union[_change_pb2.InjectOperation, _Mapping]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class InjectModuleResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[InjectModuleResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[InjectModuleResponse, _Mapping]]] = ...) -> None: ...
 
 class EvictModulesRequest(_message.Message):
     __slots__ = ("operations", "options")
@@ -138,14 +144,16 @@ class EvictModulesRequest(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[_change_pb2.EvictOperation, _Mapping]]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class EvictModulesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[EvictModulesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[EvictModulesResponse, _Mapping]]] = ...) -> None: ...
 
 class ReimportModulesRequest(_message.Message):
     __slots__ = ("operations", "options")
@@ -156,14 +164,16 @@ class ReimportModulesRequest(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[_change_pb2.ReimportOperation, _Mapping]]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class ReimportModulesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ReimportModulesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ReimportModulesResponse, _Mapping]]] = ...) -> None: ...
 
 class ApplyChangesRequest(_message.Message):
     __slots__ = ("operations", "options")
@@ -174,14 +184,16 @@ class ApplyChangesRequest(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[_change_pb2.Operation, _Mapping]]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class ApplyChangesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ApplyChangesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ApplyChangesResponse, _Mapping]]] = ...) -> None: ...
 
 class PrepareChangesRequest(_message.Message):
     __slots__ = ("operations", "options", "lease_s")
@@ -194,14 +206,16 @@ class PrepareChangesRequest(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[_change_pb2.Operation, _Mapping]]] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ..., lease_s: _Optional[float] = ...) -> None: ...
 
 class PrepareChangesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[PrepareChangesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[PrepareChangesResponse, _Mapping]]] = ...) -> None: ...
 
 class CommitChangesRequest(_message.Message):
     __slots__ = ("request_id", "reason")
@@ -212,14 +226,16 @@ class CommitChangesRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CommitChangesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[CommitChangesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[CommitChangesResponse, _Mapping]]] = ...) -> None: ...
 
 class AbandonChangesRequest(_message.Message):
     __slots__ = ("request_id", "reason")
@@ -230,14 +246,16 @@ class AbandonChangesRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AbandonChangesResponse(_message.Message):
-    __slots__ = ("process", "dropped", "error")
+    __slots__ = ("process", "dropped", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     dropped: bool
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., dropped: bool = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[AbandonChangesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., dropped: bool = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[AbandonChangesResponse, _Mapping]]] = ...) -> None: ...
 
 class EvaluateExpressionRequest(_message.Message):
     __slots__ = ("expression", "timeout_s", "reason")
@@ -250,18 +268,20 @@ class EvaluateExpressionRequest(_message.Message):
     def __init__(self, expression: _Optional[str] = ..., timeout_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class EvaluateExpressionResponse(_message.Message):
-    __slots__ = ("process", "truth", "value", "raised", "error")
+    __slots__ = ("process", "truth", "value", "raised", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     TRUTH_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     RAISED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     truth: bool
     value: _module_pb2.AttributeValue
     raised: _error_pb2.PythonError
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., truth: bool = ..., value: _Optional[_Union[_module_pb2.AttributeValue, _Mapping]] = ..., raised: _Optional[_Union[_error_pb2.PythonError, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[EvaluateExpressionResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., truth: bool = ..., value: _Optional[_Union[_module_pb2.AttributeValue, _Mapping]] = ..., raised: _Optional[_Union[_error_pb2.PythonError, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[EvaluateExpressionResponse, _Mapping]]] = ...) -> None: ...
 
 class UndoRequest(_message.Message):
     __slots__ = ("revision", "options")
@@ -272,14 +292,16 @@ class UndoRequest(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., options: _Optional[_Union[_change_pb2.ChangeOptions, _Mapping]] = ...) -> None: ...
 
 class UndoResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[UndoResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[UndoResponse, _Mapping]]] = ...) -> None: ...
 
 class ConfirmChangesRequest(_message.Message):
     __slots__ = ("revision", "reason")
@@ -290,14 +312,16 @@ class ConfirmChangesRequest(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ConfirmChangesResponse(_message.Message):
-    __slots__ = ("process", "result", "error")
+    __slots__ = ("process", "result", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     result: _change_pb2.ChangeResult
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ConfirmChangesResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., result: _Optional[_Union[_change_pb2.ChangeResult, _Mapping]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ConfirmChangesResponse, _Mapping]]] = ...) -> None: ...
 
 class ListRevisionsRequest(_message.Message):
     __slots__ = ("limit",)
@@ -306,14 +330,16 @@ class ListRevisionsRequest(_message.Message):
     def __init__(self, limit: _Optional[int] = ...) -> None: ...
 
 class ListRevisionsResponse(_message.Message):
-    __slots__ = ("process", "revisions", "error")
+    __slots__ = ("process", "revisions", "error", "more")
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     process: _process_pb2.ProcessRef
     revisions: _containers.RepeatedCompositeFieldContainer[_change_pb2.Revision]
     error: _error_pb2.ErrorDetail
-    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., revisions: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[ListRevisionsResponse]
+    def __init__(self, process: _Optional[_Union[_process_pb2.ProcessRef, _Mapping]] = ..., revisions: _Optional[_Iterable[_Union[_change_pb2.Revision, _Mapping]]] = ..., error: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., more: _Optional[_Iterable[_Union[ListRevisionsResponse, _Mapping]]] = ...) -> None: ...
 
 class WatchModulesRequest(_message.Message):
     __slots__ = ("patterns", "since_revision")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modctl.client import change_requests, convert
-from modctl.client.requests import MODULE_SERVICE, Answer, Request, answer_of, make
+from modctl.client.requests import MODULE_SERVICE, Request, make
 from modctl.v1 import module_service_pb2 as service_pb
 
 if TYPE_CHECKING:
@@ -57,14 +57,10 @@ def undo(revision: int, options: ChangeOptions) -> Request:
 
 
 def _told(request: Request, dry_run: bool = False) -> Request:
-    def read(body: bytes) -> Answer:
-        answer = request.read(body)
-        if answer.value is None:
-            return answer
-        return Answer(answer.process, _of_result(answer.value, 0.0), None)
-
     # A dry run without an answer has changed nothing: nothing about it is unknown.
-    return Request(request.method, request.body, read, request.changes and not dry_run)
+    changes = request.changes and not dry_run
+    value = request.value
+    return Request(request.method, request.body, request.response, lambda told: _of_result(value(told), 0.0), changes)
 
 
 def prepare(operations: Sequence[Operation], options: ChangeOptions, lease_s: float) -> Request:
@@ -85,13 +81,9 @@ def commit(request_id: str, reason: str) -> Request:
 
 def abandon(request_id: str, reason: str) -> Request:
     """Drops what was prepared."""
-
-    def read(body: bytes) -> Answer:
-        message = service_pb.AbandonChangesResponse.FromString(body)
-        return answer_of(message, lambda: Told("OK"))
-
     message = service_pb.AbandonChangesRequest(request_id=request_id, reason=reason)
-    return make(f"{MODULE_SERVICE}AbandonChanges", message, read, changes=False)
+    response = service_pb.AbandonChangesResponse
+    return make(f"{MODULE_SERVICE}AbandonChanges", message, response, lambda _: Told("OK"), changes=False)
 
 
 def evaluate(expression: str, timeout_s: float, reason: str) -> Request:
@@ -102,21 +94,16 @@ def evaluate(expression: str, timeout_s: float, reason: str) -> Request:
             return Told("FAILED", f"{message.raised.type}: {message.raised.message}")
         return Told("OK") if message.truth else Told("FAILED", f"it is {message.value.value or message.value.type}")
 
-    def read(body: bytes) -> Answer:
-        message = service_pb.EvaluateExpressionResponse.FromString(body)
-        return answer_of(message, lambda: told(message))
-
     message = service_pb.EvaluateExpressionRequest(expression=expression, timeout_s=timeout_s, reason=reason)
-    return make(f"{MODULE_SERVICE}EvaluateExpression", message, read, changes=False)
+    response = service_pb.EvaluateExpressionResponse
+    return make(f"{MODULE_SERVICE}EvaluateExpression", message, response, told, changes=False)
 
 
 def _changing(method: str, message: Message, response: type[Message], changes: bool) -> Request:
-    def read(body: bytes) -> Answer:
-        answer = response.FromString(body)
-        result = answer.result  # type: ignore[attr-defined]  # every response to a change has one
-        return answer_of(answer, lambda: _of_result(convert.change(result), result.committed_at_unix_s))
+    def value(told: Any) -> Told:  # every response to a change has a result
+        return _of_result(convert.change(told.result), told.result.committed_at_unix_s)
 
-    return make(f"{MODULE_SERVICE}{method}", message, read, changes=changes)
+    return make(f"{MODULE_SERVICE}{method}", message, response, value, changes=changes)
 
 
 def _of_result(value: object, switched_at_unix_s: float) -> Told:

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import pathlib
 import shutil
 import tempfile
 import warnings
@@ -209,22 +210,24 @@ class World:
         self.instance = os.path.join(self.folder, "shop")
         os.mkdir(self.instance, 0o700)
         self.gateway = serve_in_thread(self.instance, "shop", grace_s=3600)
-        import pathlib
-
-        self.agent = FakeAgent(
-            pathlib.Path(self.instance),
-            handlers={
-                "list_modules": lambda *_: in_batches([{"name": "a", "kind": "MODULE_KIND_SOURCE"}]),
-                "get_module": lambda *_: last({"module": {"name": "a"}}),
-                "list_revisions": lambda *_: last({"revisions": [{"number": 1}]}),
-                "resolve": lambda *_: last({"modules": []}),
-                "change": applied,
-                "watch": lambda *_: last({"events": []}),
-                "freeze": lambda agent, _: last({"process": agent.facts}),
-                "thaw": lambda agent, _: last({"process": agent.facts}),
-            },
-        )
-        self.agent.welcome()
+        handlers: dict[str, Any] = {
+            "list_modules": lambda *_: in_batches([{"name": "a", "kind": "MODULE_KIND_SOURCE"}]),
+            "get_module": lambda *_: last({"module": {"name": "a"}}),
+            "list_revisions": lambda *_: last({"revisions": [{"number": 1}]}),
+            "resolve": lambda *_: last({"modules": []}),
+            "change": applied,
+            "watch": lambda *_: last({"events": []}),
+            "freeze": lambda agent, _: last({"process": agent.facts}),
+            "thaw": lambda agent, _: last({"process": agent.facts}),
+        }
+        place = pathlib.Path(self.instance)
+        # One that plans by itself and one that is sent plans.
+        self.agents = [
+            FakeAgent(place, handlers=handlers),
+            FakeAgent(place, pid=1, handlers=handlers, attachments=True),
+        ]
+        for agent in self.agents:
+            agent.welcome()
         self.channel = grpc.insecure_channel(f"unix:{self.instance}/gateway.sock")
         self.methods: list[tuple[str, Any]] = []
         for module in (agent_service_pb2, module_service_pb2):
@@ -263,7 +266,8 @@ class World:
     def close(self) -> None:
         """Ends everything."""
         self.channel.close()
-        self.agent.close()
+        for agent in self.agents:
+            agent.close()
         self.gateway.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -280,7 +284,10 @@ def calls(data: bytes) -> None:
     body = choices.rest()
     if choices_mutate := data[:1] and data[0] & 0x80:
         body = _message(message(), Bytes(body), 0).SerializeToString()
-    status = world.call(path, body, (("modctl-process", process),) if process else ())
+    metadata = (("modctl-process", process),) if process else ()
+    if len(data) % 2:
+        metadata += (("modctl-together", "1"),)
+    status = world.call(path, body, metadata)
     code = status.partition(":")[0]
     assert code not in ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED"), (path, bool(choices_mutate), status)
     assert world.gateway.running

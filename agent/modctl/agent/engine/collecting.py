@@ -1,10 +1,10 @@
 """Has the cyclic collector run more seldom while a change is made.
 
-A change makes some hundred thousand short-lived objects in one go. At the usual threshold (one collection each 700) they
-are looked at again and again, count as long-lived because they still live then, and set off a collection of the whole
-heap of the service: a stop of tens of milliseconds that finds nothing. Young generations are what a threshold is for, so
-it is raised instead of switching the collector off: what the service's other threads leave behind meanwhile is found
-after as many objects, and `gc.isenabled()`, `gc.disable()` and `gc.enable()` mean what they always do.
+A change makes some hundred thousand short-lived objects in one go. At the usual threshold (a collection each 700) they
+are looked at again and again, count as long-lived because they still live then, and set off a collection of the
+service's whole heap: a stop of tens of milliseconds that finds nothing. The threshold is raised instead of switching
+the collector off: what the service's other threads leave behind meanwhile is found after as many objects, and
+`gc.isenabled()`, `gc.disable()` and `gc.enable()` mean what they always do.
 """
 
 from __future__ import annotations

@@ -51,8 +51,10 @@ def modules_of(
     }
     stale: dict[str, list[dict[str, Any]]] = {}
     if replaced:
-        ours = [replaced, entries, *memory.journal.writes(), *own]
-        if held_elsewhere(definitions_of(replaced.values()), ours):
+        defined = definitions_of(replaced.values())
+        # Twice for `replaced`: `entries` holds the same once more, and all others with it, which are not to be touched.
+        ours = [replaced, replaced, *memory.journal.writes_of(set(map(id, defined))), *own]
+        if held_elsewhere(defined, ours):
             standby.before_waiting()  # a walk over the heap
             stale = holders_by_name(replaced)
     modules = []

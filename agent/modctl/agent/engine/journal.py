@@ -11,7 +11,7 @@ from modctl.agent.errors import RequestError
 from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from modctl.agent.engine.commit import Write
 
@@ -129,9 +129,10 @@ class Journal:
         """All that are kept."""
         return iter(list(self._kept)[::-1])
 
-    def writes(self) -> list[Write]:
-        """What the kept revisions wrote."""
-        return [write for revision in list(self._kept) for write in revision.writes]
+    def writes_of(self, ids: Container[int]) -> list[Write]:
+        """What the kept revisions wrote or overwrote, of objects with these identities."""
+        written = (write for revision in list(self._kept) for write in revision.writes)
+        return [write for write in written if id(write.before) in ids or id(write.after) in ids]
 
     def after(self, number: int) -> list[Revision]:
         """Kept revisions after that number, oldest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,3 +61,44 @@ def test_every_gateway_that_dies_is_looked_for_again(start: list[Service], state
             os.kill(pid, signal.SIGKILL)
             # The moment itself may have nobody; what must not be is that nobody is looked for from then on.
             until(lambda: start[0].pid in {row.pid for row in fleet.list("sys").rows}, 20.0, what="it answers again")
+
+
+def _served() -> set[int]:
+    with Fleet.connect(timeout_s=10) as fleet:
+        return {row.pid for row in fleet.agents().rows}
+
+
+def test_who_lost_its_gateway_this_moment_is_not_missing_beside_others(
+    start: list[Service], state_dir: Path, short_dir: Path
+) -> None:
+    start.append(_service(state_dir, short_dir))
+    (short_dir / "other.py").write_text(HOST.replace("kept", "other"))
+    start.append(Service([sys.executable, "other.py"], state_dir=state_dir, folder=short_dir))
+    start[1].wait_for_agents(1)
+    both = {service.pid for service in start}
+    # Each gateway dies once or twice: one that dies again and again is brought back ever more slowly.
+    for number, ask in enumerate((
+        lambda fleet: fleet.list("sys"),
+        lambda fleet: fleet.inject("pushed", source="X = 1", replace=True),
+        lambda fleet: fleet.agents(),
+    )):  # fmt: skip
+        until(lambda: _served() == both, 20.0, what="both are served")
+        os.kill(gateways.pids(state_dir)[number % 2], signal.SIGKILL)
+        with Fleet.connect(timeout_s=10) as fleet:
+            result = ask(fleet)
+        assert {row.pid for row in result.rows} == both, [(row.target, row.pid, row.error) for row in result.rows]
+        assert not result.failed, result.failed
+
+
+def test_a_socket_that_nobody_serves_any_more_is_nobodys_failure(
+    start: list[Service], state_dir: Path, short_dir: Path
+) -> None:
+    start.append(_service(state_dir, short_dir))
+    left = state_dir / "left-0123abcd"
+    left.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(left / "gateway.sock"))
+    with Fleet.connect(timeout_s=10) as fleet:
+        for result in (fleet.list("sys"), fleet.inject("pushed", source="X = 1", replace=True)):
+            assert [row.pid for row in result.rows] == [start[0].pid]
+            assert not result.failed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from modctl.gateway.audit import records
-from modctl.gateway.connection import AgentConnection
+from modctl.gateway.connection import AgentConnection, read_buffer
 from modctl.gateway.errors import CallFailure
 from modctl.v1 import error_pb2, module_service_pb2
 
@@ -25,7 +25,7 @@ async def connected() -> tuple[AgentConnection, socket.socket]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     loop = asyncio.get_running_loop()
-    _, connection = await loop.connect_accepted_socket(lambda: AgentConnection(Owner()), ours)
+    _, connection = await loop.connect_accepted_socket(lambda: AgentConnection(Owner(), read_buffer()), ours)
     assert connection.peer_pid == os.getpid()
     return connection, theirs
 

@@ -110,8 +110,8 @@ class ChangeService:
         request_id = options.request_id or uuid.uuid4().hex
         options.request_id = request_id
         try:
-            change = await self._in_thread(
-                lambda: Change(operations, options, call.identity, self._sources, lease_s, call.limits)
+            change, ready = await self._in_thread(
+                lambda: _prepared(Change(operations, options, call.identity, self._sources, lease_s, call.limits))
             )
         except ContentRefusedError as refused:
             result = _refusal(refused, request_id)
@@ -121,7 +121,7 @@ class ChangeService:
 
             await call.ask(chosen, refuse)
             return
-        bodies, offers = Bodies(change, self._in_thread), Offers()
+        bodies, offers = Bodies(change, ready, self._in_thread), Offers()
 
         async def each(process: ConnectedProcess) -> None:
             try:
@@ -174,11 +174,13 @@ class Bodies:
 
     Args:
         change: what is asked for.
+        ready: the one that there is, where processes need not say where their sources are; else None.
         in_thread: runs something where it may block.
     """
 
-    def __init__(self, change: Change, in_thread: Callable[[Callable[[], Any]], Any]) -> None:
+    def __init__(self, change: Change, ready: bytes | None, in_thread: Callable[[Callable[[], Any]], Any]) -> None:
         self._change = change
+        self._ready = ready
         self._in_thread = in_thread
         self._made: dict[tuple[bytes, ...], asyncio.Future[bytes]] = {}
 
@@ -189,6 +191,8 @@ class Bodies:
             ContentRefusedError: a file cannot be compiled.
             CallFailure: the answer cannot be understood.
         """
+        if self._ready is not None:
+            return self._ready
         made = self._made.get(resolved)
         if made is None:
             made = self._made[resolved] = asyncio.ensure_future(self._make(resolved))
@@ -198,6 +202,11 @@ class Bodies:
         found = [_modules(answer) for answer in resolved]
         body: bytes = await self._in_thread(lambda: self._change.body(found))
         return body
+
+
+def _prepared(change: Change) -> tuple[Change, bytes | None]:
+    """A change, and what is sent of it where that depends on no process. Compiles: call it in a worker thread."""
+    return change, None if change.resolutions() else change.body()
 
 
 def _not_asked(failure: CallFailure) -> CallFailure:

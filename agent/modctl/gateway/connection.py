@@ -115,11 +115,30 @@ class Answers:
             self._waiter.set_result(None)
 
 
-class AgentConnection(asyncio.Protocol):
-    """The gateway's end of one agent's socket."""
+#: How much is read at once, at most.
+READ_BYTES: Final = 256 * 1024
 
-    def __init__(self, owner: Owner) -> None:
+
+def read_buffer() -> memoryview:
+    """What all connections of one loop read into: it reads from one socket at a time.
+
+    With a fresh buffer for each read, as asyncio makes them otherwise, the system maps and unmaps memory for every
+    answer of every process.
+    """
+    return memoryview(bytearray(READ_BYTES))
+
+
+class AgentConnection(asyncio.BufferedProtocol):
+    """The gateway's end of one agent's socket.
+
+    Args:
+        owner: who is told what happens.
+        buffer: read_buffer() of the loop.
+    """
+
+    def __init__(self, owner: Owner, buffer: memoryview) -> None:
         self._owner = owner
+        self._buffer = buffer
         self._decoder = frames.Decoder()
         self._transport: asyncio.Transport | None = None
         self._answers: dict[int, Answers] = {}
@@ -148,12 +167,16 @@ class AgentConnection(asyncio.Protocol):
         self._owner.connection_opened(self)
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_S, self._close, "no hello in time")
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Where to read to."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Takes bytes apart; a peer that breaks the protocol loses this connection and nothing else."""
         if not self._opened:
             return
         try:
-            for frame in self._decoder.feed(data):
+            for frame in self._decoder.feed(self._buffer[:nbytes]):
                 self._take(frame)
         except frames.FrameError as error:
             self._close(str(error))

@@ -19,7 +19,7 @@ from modctl.gateway.agent_service import AgentService
 from modctl.gateway.audit_service import AuditService
 from modctl.gateway.change_service import ChangeService
 from modctl.gateway.claim import BACKLOG
-from modctl.gateway.connection import AgentConnection
+from modctl.gateway.connection import AgentConnection, read_buffer
 from modctl.gateway.health import HealthService
 from modctl.gateway.life import Life
 from modctl.gateway.listener import LocalListener
@@ -119,8 +119,9 @@ class Gateway:
             # From 3.13 on asyncio would take the socket's file away by itself, going by the number of its inode alone,
             # which is free for the next gateway's file by then. The claim does it, and looks closer.
             left: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+            buffer = read_buffer()
             accepting = await loop.create_unix_server(
-                lambda: AgentConnection(self), sock=self._claim.agent_socket, backlog=BACKLOG, **left
+                lambda: AgentConnection(self, buffer), sock=self._claim.agent_socket, backlog=BACKLOG, **left
             )
             self._spawn(self._look_after_claim())
             self._spawn(self._security.keep_frost())

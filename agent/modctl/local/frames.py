@@ -71,7 +71,7 @@ class Decoder:
         self._buffer = bytearray()
         self._max_body_bytes = max_body_bytes
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes | memoryview) -> list[Frame]:
         """The frames that are complete with these bytes.
 
         Raises:

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from modctl.client import dispatch, requests
+from modctl.client import dispatch, requests, returning
 from modctl.client.asking import ReadVerbs
 from modctl.client.changing import ChangeVerbs
 from modctl.client.channel import CallFailed
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 #: Beyond so many targets a connection is closed after each call: an open one costs about 0.1 MiB.
 KEPT_CHANNELS = 128
-#: How long a gateway that died needs until its agents have another one, in seconds.
-GATEWAY_BACK_S = 0.7
 
 
 class AsyncFleet(ReadVerbs, ChangeVerbs):
@@ -280,7 +278,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
                 rows = dispatch.name_the_silent(rows, target, survey.processes[target.label])
             return self._heard(rows)
 
-        return await self._fan_out(ask, changes=not filled.dry_run)
+        return await self._fan_out(ask, changes=not filled.dry_run, surveyed=True)
 
     async def _processes(self, target: Target, as_known: bool = False) -> Rows:
         """Who is behind a target.
@@ -308,8 +306,16 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         ]
 
     async def _fan_out(
-        self, ask: Callable[[Target], Awaitable[Rows]], changes: bool, second: bool = False
+        self, ask: Callable[[Target], Awaitable[Rows]], changes: bool, surveyed: bool = False, second: bool = False
     ) -> FleetResult[Any]:
+        """Asks every target at once.
+
+        Args:
+            ask: makes the rows of one.
+            changes: whether it asks for a change: then those asked are waited for, whatever happens.
+            surveyed: whether it is known who is there: who was away has been looked for then.
+            second: whether this is a second look, because nobody was there at all.
+        """
         targets = await self.resolve()
         settings = self.settings
         deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
@@ -318,11 +324,24 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             async with self.speaking_to(target):
                 return await ask(target)
 
-        rows, skipped, cut, unasked = await dispatch.fan_out(
-            targets, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
-        )
-        late = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
-        rows += [Row(target.label, "", "", 0, "UNKNOWN" if changes else "TIMED_OUT", error=late) for target in cut]
+        async def ask_all(whom: Sequence[Target]) -> tuple[Rows, list[Target], list[Target], list[Target]]:
+            return await dispatch.fan_out(
+                whom, ask_and_close, settings.fanout, self.stop, changes, self.observer, deadline_s
+            )
+
+        rows, skipped, cut, unasked = await ask_all(targets)
+        for look in range(0 if surveyed or not self._looks_again else returning.LOOKS):
+            lost = returning.lost(targets, rows, look, everybody=settings.process == "all" and not settings.labels)
+            late = deadline_s is not None and time.monotonic() + returning.BACK_S > deadline_s
+            if not lost or len(lost) == len(targets) or late or self.stop.is_set():
+                break
+            await asyncio.sleep(returning.BACK_S)
+            again = await ask_all(lost)
+            labels = {target.label for target in lost}
+            rows = [row for row in rows if row.target not in labels] + again[0]
+            skipped, cut, unasked = [*skipped, *again[1]], [*cut, *again[2]], [*unasked, *again[3]]
+        failure = Failure("DEADLINE_EXCEEDED", "DEADLINE", "no answer before --deadline")
+        rows += [Row(target.label, "", "", 0, "UNKNOWN" if changes else "TIMED_OUT", error=failure) for target in cut]
         never = Failure("DEADLINE_EXCEEDED", "DEADLINE", "--deadline was over before it was asked; nothing was done")
         rows += [Row(target.label, "", "", 0, "TIMED_OUT", error=never) for target in unasked]
         reached = self._reached(targets, rows)
@@ -331,8 +350,8 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             self._whom.forget()
             await self.dialer.close_unheld()
             if not second:
-                await asyncio.sleep(GATEWAY_BACK_S)
-                return await self._fan_out(ask, changes, second=True)
+                await asyncio.sleep(returning.BACK_S)
+                return await self._fan_out(ask, changes, surveyed, second=True)
         return FleetResult(reached, len(targets), [target.label for target in skipped])
 
     def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:

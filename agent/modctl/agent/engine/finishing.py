@@ -120,7 +120,7 @@ class Ending:
 
     def _switched(self, gate: shielding.Gate) -> None:
         """The new code is there: units of work may go on, unless the program has to hand its state over first."""
-        if not hooks.callbacks() and all(_hook_of(each["name"], hooks.AFTER) is None for each in self._modules):
+        if not hooks.callbacks() and not self._hooks(hooks.AFTER):
             shielding.open_gate(gate)
 
     # ---- hooks
@@ -130,23 +130,28 @@ class Ending:
         modules = tuple(dict(each) for each in self._modules)
         return hooks.Plan(phase, names, modules, request.identity, request.reason, request.request_id, self._takes_back)
 
+    def _hooks(self, attribute: str) -> list[tuple[str, Any]]:
+        found = ((each["name"], _hook_of(each["name"], attribute)) for each in self._modules)
+        return [(name, hook) for name, hook in found if hook is not None]
+
     def _before(self) -> None:
+        found, callbacks = self._hooks(hooks.BEFORE), hooks.callbacks()
+        if not found and not callbacks:
+            return
         plan = self._plan("before")
-        for each in self._modules:
-            hook = _hook_of(each["name"], hooks.BEFORE)
-            if hook is not None:
-                self._run(each["name"], hooks.BEFORE, partial(hook, plan))
-        for callback in hooks.callbacks():
+        for name, hook in found:
+            self._run(name, hooks.BEFORE, partial(hook, plan))
+        for callback in callbacks:
             self._run("", _name_of(callback), partial(callback, plan))
 
     def _after(self, gate: shielding.Gate) -> None:
+        found, callbacks = self._hooks(hooks.AFTER), hooks.callbacks()
+        if not found and not callbacks:
+            return
         plan = self._plan("after")
-        for each in self._modules:
-            hook = _hook_of(each["name"], hooks.AFTER)
-            if hook is not None:
-                old = self._old.get(each["name"], {})
-                self._run(each["name"], hooks.AFTER, partial(hook, old), gate)
-        for callback in hooks.callbacks():
+        for name, hook in found:
+            self._run(name, hooks.AFTER, partial(hook, self._old.get(name, {})), gate)
+        for callback in callbacks:
             self._run("", _name_of(callback), partial(callback, plan), gate)
 
     def _run(self, name: str, what: str, call: Callable[[], object], gate: shielding.Gate | None = None) -> None:

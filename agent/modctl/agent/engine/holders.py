@@ -30,8 +30,11 @@ def definitions(candidate: object) -> dict[int, str]:
         return {}
     name = text(namespace.get("__name__"))
     found = {id(candidate): name}
+    function = types.FunctionType
     for key, value in list(namespace.items()):
-        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
+        if type(key) is not str or id(type(value)) in _DATA_IDS:
+            continue
+        if (text(value.__module__) if type(value) is function else defined_in(value)) == name:
             found.setdefault(id(value), f"{name}.{key}")
     return found
 
@@ -40,13 +43,12 @@ def definitions_of(candidates: Iterable[object]) -> list[object]:
     """The objects that definitions() names, of several modules."""
     found: list[object] = []
     for candidate in candidates:
-        wanted = definitions(candidate)
         namespace = module_dict(candidate)
         if namespace is not None:
-            found.append(candidate)
+            wanted = definitions(candidate)
             mine = {id(value): value for value in list(namespace.values()) if id(value) in wanted}
             mine.pop(id(candidate), None)
-            found += mine.values()
+            found += (candidate, *mine.values())
     return found
 
 

@@ -119,13 +119,16 @@ class Protector:
         """The loaded extension module that is in the same regular package or distribution; empty where none is."""
         top = name.partition(".")[0]
         top_candidate = self._table.get(top)
-        shared = (
-            top_candidate is not None and inventory.facts_of(top, top_candidate).kind == inventory.NAMESPACE
-        )  # a PEP 420 top is shared by distributions that have nothing to do with each other
-        if not shared:
+        top_facts = facts
+        if name != top:
+            top_facts = None if top_candidate is None else inventory.facts_of(top, top_candidate)
+        # A PEP 420 top is shared by distributions that have nothing to do with each other.
+        if top_facts is None or top_facts.kind != inventory.NAMESPACE:
+            if top_facts is not None and _is_extension(top_facts):
+                return top
             within = f"{top}."
-            for key in [key for key in self._table if key.startswith(top)]:
-                if (key == top or key.startswith(within)) and _is_extension(key, self._table[key]):
+            for key in [key for key in self._table if key.startswith(within)]:
+                if _is_extension(inventory.facts_of(key, self._table[key])):
                     return key
         if facts is None or not facts.file:
             return ""
@@ -142,7 +145,8 @@ class Protector:
             self._extensions = {
                 key: inventory.facts_of(key, candidate).origin
                 for key, candidate in self._table.items()
-                if key.partition(".")[0] not in sys.stdlib_module_names and _is_extension(key, candidate)
+                if key.partition(".")[0] not in sys.stdlib_module_names
+                and _is_extension(inventory.facts_of(key, candidate))
             }
         return self._extensions
 
@@ -207,6 +211,5 @@ class Distributions:
         return records
 
 
-def _is_extension(key: str, candidate: object) -> bool:
-    facts = inventory.facts_of(key, candidate)
+def _is_extension(facts: inventory.Facts) -> bool:
     return facts.kind == inventory.EXTENSION and not facts.alias_of

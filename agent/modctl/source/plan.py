@@ -189,9 +189,9 @@ class ModulePlan:
         return self.new.tree
 
     @cached_property
-    def configures_logging(self) -> bool:
-        """Whether a statement of either version may configure logging."""
-        return any(map(configures_logging, (*self.comparison.old, *self.comparison.new)))
+    def configures_logging(self) -> frozenset[str]:
+        """The modules by which a statement of either version may configure logging."""
+        return frozenset().union(*map(configures_logging, (*self.comparison.old, *self.comparison.new)))
 
     @cached_property
     def _imports(self) -> list[ast.stmt]:

@@ -31,10 +31,13 @@ _REFILLING = frozenset({
 
 
 #: Calls and attributes by which logging is configured.
+_CONFIGURES_ALL: Final = frozenset({"dictConfig", "fileConfig"})
 _CONFIGURES: Final = frozenset({
-    "dictConfig", "fileConfig", "basicConfig", "addHandler", "removeHandler", "addFilter", "removeFilter", "setLevel",
+    "basicConfig", "addHandler", "removeHandler", "addFilter", "removeFilter", "setLevel",
     "setFormatter", "disable", "propagate", "disabled",
 })  # fmt: skip
+_WITHOUT_CONFIG: Final = frozenset({"logging"})
+_WITH_CONFIG: Final = _WITHOUT_CONFIG | {"logging.config"}
 
 
 class Statement:
@@ -126,11 +129,14 @@ class Statement:
 FIELDS: Final = tuple(Statement.__annotations__)
 
 
-def configures_logging(statement: Statement) -> bool:
-    """Whether a statement, or a function that it defines, may configure logging."""
+def configures_logging(statement: Statement) -> frozenset[str]:
+    """The modules by which a statement, or a function that it defines, may configure logging."""
     called = {chain[-1] for chain in (*statement.calls, *statement.lazy, statement.attribute_store) if chain}
+    if not called.isdisjoint(_CONFIGURES_ALL):
+        return _WITH_CONFIG
     # `logging.getLogger("a").setLevel(…)` tells only the first of its calls.
-    return not called.isdisjoint(_CONFIGURES) or (statement.kind == EXPRESSION and "getLogger" in called)
+    configures = not called.isdisjoint(_CONFIGURES) or (statement.kind == EXPRESSION and "getLogger" in called)
+    return _WITHOUT_CONFIG if configures else frozenset()
 
 
 def statements_of(

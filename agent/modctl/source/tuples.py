@@ -22,14 +22,19 @@ else:
         __slots__ = ()
         _fields: tuple[str, ...] = ()
         _field_defaults: dict[str, Any] = {}  # noqa: RUF012 - never changed
+        _last_defaults: tuple[Any, ...] = ()
 
         def __new__(cls, *values: Any, **named: Any) -> Any:
             fields = cls._fields
-            if named or len(values) != len(fields):
-                if not values and len(named) == len(fields) and named.keys() == set(fields):
+            missing = len(fields) - len(values)
+            if named:
+                if not values and len(named) == missing and named.keys() == set(fields):
                     return tuple.__new__(cls, map(named.__getitem__, fields))
-                values = cls._completed(values, named)
-            return tuple.__new__(cls, values)
+            elif not missing:
+                return tuple.__new__(cls, values)
+            elif 0 < missing <= len(cls._last_defaults):
+                return tuple.__new__(cls, values + cls._last_defaults[-missing:])
+            return tuple.__new__(cls, cls._completed(values, named))
 
         @classmethod
         def _completed(cls, values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
@@ -67,7 +72,9 @@ else:
             defaults = {field: namespace[field] for field in fields if field in namespace}
             for place, field in enumerate(fields):
                 namespace[field] = _tuplegetter(place, "")
+            last = tuple(defaults[field] for field in fields[len(fields) - len(defaults) :] if field in defaults)
             facts = {"_fields": fields, "_field_defaults": defaults, "__match_args__": fields}
+            facts["_last_defaults"] = last if len(last) == len(defaults) else ()
             return type(name, (_Row,), {**namespace, **facts, "__slots__": ()})
 
     class NamedTuple(metaclass=_Maker):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _OTHER_METACLASSES: Final = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"})
 _Same = tuple[int, int, int]
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 4
+VERSION: Final = 5
 _DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
@@ -64,7 +64,7 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
             comparison.runs,
             quiet,
             None if plain is None else marshal.dumps(_untyped(plain)),
-            plan.configures_logging,
+            tuple(plan.configures_logging),
             tuple(plan.removed),
             list(map(_pair_fields, plan.pairs)),
             plan.behaviours,
@@ -309,7 +309,7 @@ class SentPlan(ModulePlan):
         self._packed_pieces: dict[tuple[int, tuple[int, ...]], bytes] = pieces
         self._pieces = {}
         self.names = frozenset()
-        self.configures_logging = bool(logging)
+        self.configures_logging = frozenset(logging)
         self._removed = frozenset(removed)
         self.pairs = list(map(_pair, pairs))
         self._old_text, self._new_text = old_text, new_text

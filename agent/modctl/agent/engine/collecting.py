@@ -26,7 +26,7 @@ _usual: tuple[int, int, int] | None = None
 def seldom() -> Iterator[None]:
     """While this lasts the collector runs each SELDOM objects; where the service has it run still less, as it says.
 
-    Not to be held across a wait for the service: its own code may ask for the threshold.
+    Within another it does nothing.
     """
     global _usual
     usual = gc.get_threshold()
@@ -47,3 +47,8 @@ def restore() -> None:
     usual, _usual = _usual, None
     if usual is not None and gc.get_threshold() == (SELDOM, *usual[1:]):
         gc.set_threshold(*usual)
+
+
+def count() -> int:
+    """How often the collector has run: as long as it has not, what was made since is in the youngest generation."""
+    return sum(each["collections"] for each in gc.get_stats())

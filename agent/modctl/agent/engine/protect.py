@@ -64,11 +64,14 @@ class Protector:
         self._own: set[str] | None = None
         self._extensions: dict[str, str] | None = None
 
-    def protection_of(self, name: str, *, in_place: bool = False) -> Protection | None:
+    def protection_of(
+        self, name: str, facts: inventory.Facts | None = None, *, in_place: bool = False
+    ) -> Protection | None:
         """The rule that protects a name, whether it is loaded or not; None where none does.
 
         Args:
             name: the entry's.
+            facts: what it is, where that has been looked at.
             in_place: whether its objects stay: C code may keep hold of them then.
         """
         top = name.partition(".")[0]
@@ -79,7 +82,8 @@ class Protector:
             hint = "modctl does not change the agent that makes the change; restart with another version of it"
             return Protection("modctl", hint, lifts=False)
         candidate = self._table.get(name)
-        facts = inventory.facts_of(name, candidate) if name in self._table else None
+        if facts is None and name in self._table:
+            facts = inventory.facts_of(name, candidate)
         if facts is not None and facts.kind in (inventory.BUILTIN, inventory.FROZEN, inventory.EXTENSION):
             kind = facts.kind.rpartition("_")[2].lower()
             return Protection(kind, f"{name} is a {kind} module, C code keeps hold of it; {_OVERRIDE}")

@@ -60,6 +60,22 @@ class Brought:
         self.packed: bytes | None = None
 
 
+class _Facts(dict[str, inventory.Facts]):
+    """What entries are, each looked at once for a request."""
+
+    def __init__(self, entries: dict[str, Any]) -> None:
+        super().__init__()
+        self.entries = entries
+
+    def __missing__(self, name: str) -> inventory.Facts:
+        found = self[name] = inventory.facts_of(name, self.entries[name])
+        return found
+
+    def is_source(self, name: str) -> bool:
+        """Whether it is a module with source."""
+        return type(self.entries.get(name)) is ModuleType and self[name].kind == inventory.SOURCE
+
+
 class Patching:
     """Changes in place, for one engine."""
 
@@ -73,6 +89,10 @@ class Patching:
 
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
+        with collecting.seldom():  # and when it ends, what only making the change needed is gone
+            return self._change(changes, request)
+
+    def _change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         offer = offer_of(request.raw)
         if offer is None:
             standby.before_waiting()  # sources are read and compared here
@@ -83,14 +103,12 @@ class Patching:
             return refused(refusals)
         policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
         try:
-            with collecting.seldom():
-                if offer is None:
-                    sources = {name: each.source for name, each in brought.items()}
-                    transaction = self.reloader.prepare(sources, policy, new)
-                else:
-                    transaction = self._planned(offer, brought, policy, new)
-                batch = transaction.batch()
-                before = self._versions([*brought, *new])
+            if offer is None:
+                transaction = self.reloader.prepare({name: each.source for name, each in brought.items()}, policy, new)
+            else:
+                transaction = self._planned(offer, brought, policy, new)
+            batch = transaction.batch()
+            before = self._versions([*brought, *new])
         except RefusedError as error:
             return refused([Refusal(error.name, ACTION, error.reason, error.rule, error.hint)])
         except SyntaxError as error:
@@ -112,7 +130,7 @@ class Patching:
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "what is loaded does this already"}
 
         def finish() -> dict[str, Any]:
-            with collecting.seldom():
+            with collecting.seldom():  # a prepared change is made long after it was thought out
                 return self._commit(request, transaction, brought, modules, offer)
 
         return changes.conclude(Prepared(finish, transaction.withdraw, modules))
@@ -225,7 +243,7 @@ class Patching:
         brought: dict[str, Brought] = {}
         new: dict[str, tuple[str, str, bool]] = {}
         entries = {key: value for key, value in table.entries() if type(key) is str}
-        protector = Protector(entries, changes.distributions)
+        protector, facts = Protector(entries, changes.distributions), _Facts(entries)
         for operation in request.operations:
             if not isinstance(operation, Reimport):
                 hint = "send changes in place and other operations as two change sets"
@@ -236,10 +254,10 @@ class Patching:
                 if name not in entries and module.source is not None:
                     new[name] = (module.source, module.filename or module.origin, module.package)
             pattern = is_pattern(operation.name)
-            for name in self._names(operation, entries, refusals):
+            for name in self._names(operation, entries, facts, refusals):
                 if name in new and name not in entries:
                     continue
-                refusal = self._refusal(name, operation, protector, request)
+                refusal = self._refusal(name, operation, protector, facts, request)
                 if refusal is not None:
                     if not pattern:  # a pattern takes what it may
                         refusals.append(refusal)
@@ -249,40 +267,42 @@ class Patching:
                         source = sent[name].source
                         assert source is not None
                         brought[name] = Brought(source, sent[name].digest, None, sent=True)
-                    elif (read := self._from_disk(name, entries[name], planned=planned)) is not None:
+                    elif (read := self._from_disk(name, entries[name], facts, planned=planned)) is not None:
                         brought[name] = read
                 except RefusedError as error:
                     refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
         return brought, {name: _as_package(name, each, {*new, *entries}) for name, each in new.items()}, refusals
 
-    def _names(self, operation: Reimport, entries: dict[str, Any], refusals: list[Refusal]) -> list[str]:
+    def _names(self, operation: Reimport, entries: dict[str, Any], facts: _Facts, refusals: list[Refusal]) -> list[str]:
         """The modules that an operation is about; of a pattern, those whose file is not what is loaded."""
         if is_pattern(operation.name):
             fits = matcher([operation.name])
-            found = [n for n, each in entries.items() if (fits is None or fits(n)) and _is_source(n, each)]
+            found = [n for n, each in entries.items() if (fits is None or fits(n)) and facts.is_source(n)]
             if found:
-                return [name for name in found if self._differs(name, entries[name])]
+                return [name for name in found if self._differs(name, entries[name], facts)]
         else:
             found = [operation.name, *(module.name for module in operation.modules if module.name != operation.name)]
             if operation.recursive:
-                found += [n for n in table.descendants(operation.name) if _is_source(n, entries.get(n))]
+                found += [n for n in table.descendants(operation.name) if facts.is_source(n)]
         if not found:
             hint = "no loaded module with source has such a name; `modctl list` tells what is loaded"
             refusals.append(Refusal(operation.name, ACTION, "NOT_LOADED", "pattern", hint))
         return list(dict.fromkeys(found))
 
-    def _differs(self, name: str, module: Any) -> bool:
+    def _differs(self, name: str, module: Any, facts: _Facts) -> bool:
         """Whether a module's file may not be what is loaded: other code was put in, or the file was written since."""
-        path = inventory.facts_of(name, module).origin
+        path = facts[name].origin
         self._memory.origins.note(name, module, path)
         loaded = self._memory.generations.loaded(module)
         found = stat_of_file(path)
         return found is not None and loaded is not None and (loaded.patched or loaded.stat != found)
 
-    def _refusal(self, name: str, operation: Reimport, protector: Protector, request: ChangeRequest) -> Refusal | None:
+    def _refusal(
+        self, name: str, operation: Reimport, protector: Protector, facts: _Facts, request: ChangeRequest
+    ) -> Refusal | None:
         if table.get(name) is MISSING:
             return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
-        protection = protector.protection_of(name, in_place=True)
+        protection = protector.protection_of(name, facts[name] if name in facts.entries else None, in_place=True)
         if protection is not None and not (protection.lifts and name in request.override_protected):
             return Refusal(name, ACTION, "PROTECTED", protection.rule, protection.hint)
         if operation.base_digest and name == operation.name and digest_of(self._memory, name) != operation.base_digest:
@@ -290,10 +310,10 @@ class Patching:
             return Refusal(name, ACTION, "BASE_DIFFERS", "base_digest", hint)
         return None
 
-    def _from_disk(self, name: str, module: Any, *, planned: bool) -> Brought | None:
+    def _from_disk(self, name: str, module: Any, facts: _Facts, *, planned: bool) -> Brought | None:
         if type(module) is not ModuleType:
             raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
-        path = inventory.facts_of(name, module).origin
+        path = facts[name].origin
         stat = stat_of_file(path)
         if stat is None:
             source = source_of(name, module, path)
@@ -470,10 +490,6 @@ def _as_package(name: str, sent: tuple[str, str, bool], names: set[str]) -> tupl
 def is_pattern(name: str) -> bool:
     """Whether a name stands for all names that match it."""
     return any(character in name for character in "*?[")
-
-
-def _is_source(name: str, candidate: Any) -> bool:
-    return type(candidate) is ModuleType and inventory.facts_of(name, candidate).kind == inventory.SOURCE
 
 
 def _told(report: Report) -> dict[str, Any]:

@@ -9,8 +9,10 @@ commit.
 from __future__ import annotations
 
 import gc
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent.engine import collecting
 from modctl.agent.engine.live.values import MISSING, class_dict, is_class, mro
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class StandIns:
         #: Live class's id to (class, attributes that it will have).
         self._changing: dict[int, tuple[type, dict[str, Any]]] = {}
         self._made: dict[int, type] = {}
+        #: How often the collector had run when the first was made.
+        self._collections = -1
 
     def changes(self, live: type, attributes: dict[str, Any]) -> None:
         """The class will have these attributes."""
@@ -69,6 +73,8 @@ class StandIns:
             _set_bases(made, (live,))
         except TypeError:
             return None  # slots: the statement sees the class as it was
+        if self._collections < 0:
+            self._collections = collecting.count()
         self._made[id(live)] = made
         self._world.stands_for(made, live)
         return made
@@ -77,10 +83,17 @@ class StandIns:
         """Instances of stand-ins become instances of the live classes."""
         if not self._made:
             return
-        for found in gc.get_referrers(*self._made.values()):
-            for identity, made in self._made.items():
-                if type(found) is made:
-                    _set_class(found, self._changing[identity][0])
+        live = {id(made): self._changing[identity][0] for identity, made in self._made.items()}
+        for found in self._instances(set(live)):
+            _set_class(found, live[id(type(found))])
+
+    def _instances(self, made: set[int]) -> list[object]:
+        """The instances of classes with these identities."""
+        # Where the collector has not run since, all that was made since is young: no walk over the heap is needed.
+        young = gc.get_objects(0) if collecting.count() == self._collections else []
+        if collecting.count() != self._collections:
+            young = gc.get_referrers(*self._made.values())
+        return list(compress(young, map(made.__contains__, map(id, map(type, young)))))
 
     def drop(self) -> None:
         """Takes the stand-ins off the live classes' lists of subclasses."""

@@ -65,10 +65,12 @@ def staged_too(plans: Iterable[ModulePlan]) -> list[str]:
     """Modules that are to be staged with these, because their statements may configure them."""
     if "logging" not in sys.modules:
         return []
-    if not any(plan.configures_logging for plan in plans):
-        return []
-    __import__("logging.config")
-    return [*LOGGING]
+    wanted = {name for plan in plans for name in plan.configures_logging}
+    if "logging.config" in wanted:
+        __import__("logging.config")
+    elif wanted and "logging.config" in sys.modules:
+        wanted.add("logging.config")
+    return [name for name in LOGGING if name in wanted]
 
 
 def _not_loaded() -> Iterator[Adapter]:

@@ -158,6 +158,7 @@ TABLE = [
     Row("dictConfig: one more logger", config(), config(more=MANY)),
     Row("dictConfig: one logger less", config(more=MANY), config()),
     Row("dictConfig: existing loggers are disabled", config(), config(disable="True", level="DEBUG").replace("import logging.config", "import logging.config\n# the others were made before")),
+    Row("dictConfig: where nobody had loaded it", "import logging\nX = 1\n", config()),
     Row("dictConfig: taken away", config(), "import logging.config\n"),
     Row("dictConfig: imported by name", config().replace("import logging.config", "from logging.config import dictConfig").replace("logging.config.dict", "dict"), config(level="ERROR").replace("import logging.config", "from logging.config import dictConfig").replace("logging.config.dict", "dict")),
     Row("basicConfig: level", "import logging\nlogging.basicConfig(level='INFO')\n", "import logging\nlogging.basicConfig(level='DEBUG')\n"),
@@ -191,6 +192,20 @@ def test_a_changed_configuration_is_what_a_fresh_process_has_and_goes_back(start
     given = {"TABLE": [list(row) for row in rows], "FILES": files, "NAMES": names, "FRESH": FRESH, "CASE": CASE}
     told = World(tmp_path, sys.executable).run(f"globals().update({given!r})\n{ROWS}")
     assert f"rows: {len(rows)}" in told
+
+
+def test_the_module_that_configures_is_not_loaded_for_who_does_without(tmp_path: Path) -> None:
+    World(tmp_path, sys.executable).run(
+        f"""
+import logging
+write("logs.py", {HANDLER!r})
+import logs
+source = {HANDLER!r}.replace("INFO", "ERROR")
+applied({{"reimport": {{"name": "logs", "mode": "REIMPORT_MODE_PATCH", "modules": [{{"name": "logs", "source": source}}]}}}})
+assert logs.log.level == logging.ERROR
+assert "logging.config" not in sys.modules
+"""
+    )
 
 
 def test_a_handler_in_use_gets_every_record_while_the_configuration_changes(tmp_path: Path) -> None:

@@ -87,3 +87,18 @@ def test_a_large_upgrade_sets_off_no_collection_of_the_whole_heap() -> None:
         """),
         gateway=False,
     )
+
+
+@pytest.mark.parametrize("collects", ["pass", "gc.collect()", "gc.collect(0)", "gc.set_threshold(5)"])
+def test_instances_made_while_staging_are_of_the_live_class_however_often_is_collected(
+    run: Callable[[str], None], collects: str
+) -> None:
+    run(f"""
+        write("rates.py", "import gc\\nclass Rate:\\n    def __init__(self, n): self.n = n\\nONE = Rate(1)\\nMANY = [Rate(n) for n in range(3)]\\n")
+        import rates
+        live, held = rates.Rate, rates.ONE
+        write("rates.py", "import gc\\nclass Rate:\\n    def __init__(self, n): self.n = n\\n    @classmethod\\n    def of(cls, n): return cls(n)\\nONE = Rate.of(2)\\nMANY = [Rate.of(n) for n in range(30)]\\n{collects}\\nLAST = Rate.of(7)\\n")
+        assert change(patch("rates"))["outcome"] == "OUTCOME_APPLIED"
+        assert rates.Rate is live and rates.LAST.n == 7 and held.of(1).n == 1
+        assert {{type(each) for each in (rates.ONE, rates.LAST, *rates.MANY)}} == {{live}}, "and not of what stood for it"
+    """)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import standby
-from modctl.agent.engine import inventory, lines, patching
+from modctl.agent.engine import collecting, inventory, lines, patching
 from modctl.agent.engine.commit import CommitRefusedError, Write, commit
 from modctl.agent.engine.finishing import Ending
 from modctl.agent.engine.journal import Revision
@@ -77,7 +77,8 @@ class Changes:
             standby.before_waiting()  # a dozen files are imported now
         from modctl.agent.engine.anew import Anew
 
-        return Anew(self).run(request)
+        with collecting.seldom():
+            return Anew(self).run(request)
 
     def prepare(self, request: ChangeRequest, hold: Callable[[Prepared], None]) -> dict[str, Any]:
         """Makes a change up to its commit, and hands what would commit it over; returns the fields of ChangeResult.

@@ -131,6 +131,7 @@ class World:
         expect: int,
         timeout_s: float = TIMEOUT_S,
         deadline_s: float = DEADLINE_S,
+        fanout: int = FANOUT,
         kinds: Collection[str] = ("dead", "hanging", "stuck", "refusing", "slow", "well"),
     ) -> dict[str, Any]:
         """A command to all targets of these kinds; its document."""
@@ -138,7 +139,7 @@ class World:
         began_s, cpu_before_s = time.monotonic(), _cpu_of_children_s()
         with self.slowed():
             ran = cli.modctl(
-                *arguments, *hosts, "--fanout", str(FANOUT), "--connect-timeout", f"{CONNECT_TIMEOUT_S:g}s",
+                *arguments, *hosts, "--fanout", str(fanout), "--connect-timeout", f"{CONNECT_TIMEOUT_S:g}s",
                 "--timeout", f"{timeout_s:g}s", "--deadline", f"{deadline_s:g}s", "-o", "json",
                 state_dir=self.state_dir, expect=expect, timeout_s=600 + AROUND_S,
             )  # fmt: skip

@@ -334,19 +334,3 @@ def test_the_gateway_holds_none_of_the_host_s_descriptors(state_dir: Path, short
         assert str(short_dir / "held") not in held
         assert os.readlink(f"/proc/{gateway}/cwd") == "/"
         assert os.getsid(gateway) != os.getsid(host.pid)
-
-
-def test_the_gateway_gives_way_to_the_service_where_processors_are_short(state_dir: Path) -> None:
-    with Host(SERVE, state_dir) as host:
-        host.report()
-        (pid,) = host.gateway_pids()
-
-        def priorities() -> set[int]:
-            return {os.getpriority(os.PRIO_PROCESS, int(tid)) for tid in os.listdir(f"/proc/{pid}/task")}
-
-        until(lambda: priorities() == {5}, what="all of its threads have a lower priority")
-        assert os.getpriority(os.PRIO_PROCESS, host.pid) == os.getpriority(os.PRIO_PROCESS, 0)
-        group = Path(f"/proc/{pid}/autogroup")
-        if group.exists():
-            assert group.read_text().endswith("nice 5\n"), "the kernel may go by sessions"
-            assert not Path("/proc/self/autogroup").read_text().endswith("nice 5\n")

@@ -36,7 +36,7 @@ def _become_the_gateway(argv: list[str]) -> int:
         handle = os.open(os.path.join(directory, "gateway.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(handle, f"{sys.executable} cannot run the gateway:\n{traceback.format_exc()}".encode())
         raise
-    code: int = main([*argv, "--foreground"], own_session=True)
+    code: int = main([*argv, "--foreground"])
     return code
 
 

@@ -29,32 +29,20 @@ DEFAULT_GRACE_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.001
 
 
-def main(argv: Sequence[str], *, own_session: bool = False) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs a gateway; returns its exit code.
 
     Without --foreground the process that calls this ends here, with 0, and its child goes on.
-
-    Args:
-        argv: the command line.
-        own_session: whether it has left its host already, and the session is its own.
     """
-    if "--foreground" not in argv:
-        if not _leave():
-            return 0
-        own_session = True
+    if "--foreground" not in argv and not _leave():
+        return 0
     _close_inherited()
     options = _parser().parse_args(list(argv))
-    return run(options.instance_dir, options.service, options.grace, own_session=own_session)
+    return run(options.instance_dir, options.service, options.grace)
 
 
-def run(instance_dir: str, service: str, grace_s: float, *, own_session: bool = False) -> int:
+def run(instance_dir: str, service: str, grace_s: float) -> int:
     """Serves in this process until it is time to leave.
-
-    Args:
-        instance_dir: the instance's private directory.
-        service: the service's name.
-        grace_s: how long to stay without any process, in seconds.
-        own_session: whether nobody else lives in this process's session.
 
     Returns:
         0, also where another gateway has the instance; 1 where it cannot serve.
@@ -75,7 +63,7 @@ def run(instance_dir: str, service: str, grace_s: float, *, own_session: bool = 
         from modctl.gateway import log
 
         log.to_file(claim.instance_dir)
-        return _serve(claim, service, grace_s, own_session=own_session)
+        return _serve(claim, service, grace_s)
     except BaseException:  # noqa: BLE001 - the last words: there is nobody else to hear them
         _log.exception("the gateway ended")
         return 1
@@ -83,7 +71,7 @@ def run(instance_dir: str, service: str, grace_s: float, *, own_session: bool = 
         claim.release()
 
 
-def _serve(claim: Claim, service: str, grace_s: float, *, own_session: bool) -> int:
+def _serve(claim: Claim, service: str, grace_s: float) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # nothing here forks without exec
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.simplefilter("ignore", SyntaxWarning)  # of sources that are compiled here; their process will say them
@@ -93,7 +81,6 @@ def _serve(claim: Claim, service: str, grace_s: float, *, own_session: bool) -> 
     import asyncio
 
     from modctl.gateway.gateway import Gateway
-    from modctl.gateway.priority import give_way
 
     async def live() -> None:
         gateway = Gateway(claim, service, grace_s)
@@ -102,8 +89,7 @@ def _serve(claim: Claim, service: str, grace_s: float, *, own_session: bool) -> 
             loop.add_signal_handler(number, gateway.drain, f"signal {number.name}")
         loop.add_signal_handler(signal.SIGUSR1, gateway.freezer.freeze, "by a signal to the gateway")
         loop.add_signal_handler(signal.SIGUSR2, gateway.freezer.thaw, "by a signal to the gateway")
-        # Once it serves, not before: without it nobody is served.
-        await gateway.run(lambda: give_way(own_session=own_session))
+        await gateway.run()
 
     asyncio.run(live())
     # Threads that wait for a disk that hangs would hold the interpreter's end for ever.

@@ -64,6 +64,20 @@ def read_when_run(statement: Statement) -> set[str]:
     return {*statement.reads, *statement.bare, *(chain[0] for chain in statement.chains), *lazy}
 
 
+def is_idle(statements: Iterable[Statement], names: set[str]) -> bool:
+    """Whether no statement of a module that does not change itself reads any of these names when it runs.
+
+    Imports are not looked at: whether what they bind is another object is for who knows the other module to say.
+    """
+    if "*" in names:
+        return False
+    return not any(
+        statement.dynamic or names.intersection(read_when_run(statement))
+        for statement in statements
+        if statement.kind != IMPORT
+    )
+
+
 def imported_names(
     statements: Iterable[Statement], follower: str, is_package: bool, name: str, names: set[str]
 ) -> set[str]:

@@ -109,6 +109,8 @@ class ModulePlan:
         self.quiet = False
         #: What it comes to where nothing has to be staged, as far as that is known; see plain.plain_of.
         self.plain: Plain | None = None
+        #: Whether what other modules of the change become has no part in what its statements do when they run.
+        self.independent = False
         #: Names that may get another value, as far as somebody has asked; see following.potential_names.
         self.names: frozenset[str] = frozenset()
         self._pieces: dict[tuple[int, tuple[int, ...]], CodeType] = {}

@@ -32,16 +32,17 @@ if TYPE_CHECKING:
 _OTHER_METACLASSES: Final = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"})
 _Same = tuple[int, int, int]
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 5
+VERSION: Final = 6
 _DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
-def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
+def pack(plan: ModulePlan, names: Iterable[str], *, independent: bool = False) -> bytes:
     """A plan as bytes.
 
     Args:
         plan: of a module that changes, or follows others.
         names: names that may get another value: the code of statements that touch them goes along.
+        independent: whether nothing of what its statements do when they run is from other modules that change.
     """
     names = set(names)
     comparison = plan.comparison
@@ -65,6 +66,7 @@ def pack(plan: ModulePlan, names: Iterable[str]) -> bytes:
             quiet,
             None if plain is None else marshal.dumps(_untyped(plain)),
             tuple(plan.configures_logging),
+            independent,
             tuple(plan.removed),
             list(map(_pair_fields, plan.pairs)),
             plan.behaviours,
@@ -298,8 +300,8 @@ class SentPlan(ModulePlan):
         told = marshal.loads(packed)  # noqa: S302 - it comes from the gateway, as compiled code does
         if told[0] != VERSION:
             raise ValueError(f"the plan of {name} has version {told[0]}, not {VERSION}")
-        _, filename, package, changed, tier, runs, quiet, plain, logging, removed, *others = told
-        pairs, behaviours, rest, pieces = others
+        _, filename, package, changed, tier, runs, quiet, plain, logging, independent, *others = told
+        removed, pairs, behaviours, rest, pieces = others
         self.name, self.filename, self.package = name, str(filename), bool(package)
         self._changed, self._tier, self._runs = bool(changed), str(tier), bool(runs)
         self.behaviours = behaviours
@@ -310,6 +312,7 @@ class SentPlan(ModulePlan):
         self._pieces = {}
         self.names = frozenset()
         self.configures_logging = frozenset(logging)
+        self.independent = bool(independent)
         self._removed = frozenset(removed)
         self.pairs = list(map(_pair, pairs))
         self._old_text, self._new_text = old_text, new_text

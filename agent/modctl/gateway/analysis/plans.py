@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modctl.gateway.analysis.texts import TREE_FACTOR, Bounded, Texts
-from modctl.source.following import imported_names, potential_names
+from modctl.source.comparison import CHANGED, CODE, SAME
+from modctl.source.following import imported_names, is_idle, potential_names
 from modctl.source.plan import OTHER_BEHAVIOUR, plan_module
 from modctl.source.proofs import pack as pack_proof
 from modctl.source.proofs import proof_of
+from modctl.source.statements import CLASS
 from modctl.source.wire import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modctl.source.plan import ModulePlan
 
 PLAN_BYTES: Final = 32 * 1024 * 1024
@@ -27,10 +31,12 @@ class Made(NamedTuple):
     Attributes:
         names: what may get another value.
         concerns_others: whether anything differs that other modules could have from it.
+        bound: names that changed statements bind to another object; a class or function that changes in place stays.
     """
 
     names: frozenset[str]
     concerns_others: bool
+    bound: frozenset[str]
 
 
 class Wanted(NamedTuple):
@@ -43,6 +49,7 @@ class Wanted(NamedTuple):
         old: the digest of what is loaded.
         new: of what it shall be; the same where it only follows others.
         seeds: names that it has from modules that change.
+        independent: whether these have no part in what its statements do when they run; see is_independent().
     """
 
     name: str
@@ -51,6 +58,7 @@ class Wanted(NamedTuple):
     old: str
     new: str
     seeds: frozenset[str]
+    independent: bool = False
 
 
 class Plans:
@@ -64,6 +72,7 @@ class Plans:
         self._packed: Bounded[bytes] = Bounded(PLAN_BYTES, len)
         self._proofs: Bounded[bytes] = Bounded(PROOF_BYTES, len)
         self._imports: Bounded[frozenset[str]] = Bounded(4096, lambda _: 1)
+        self._idle: Bounded[bool] = Bounded(4096, lambda _: 1)
         #: How many were really made.
         self.count = 0
 
@@ -79,7 +88,28 @@ class Plans:
         plan = self._plan(wanted)
         names = frozenset(potential_names(plan, set(wanted.seeds)))
         concerns = plan.runs or OTHER_BEHAVIOUR in plan.behaviours.values()
-        return self._made.put(wanted, Made(names, concerns))
+        return self._made.put(wanted, Made(names, concerns, _bound(plan)))
+
+    def is_independent(self, wanted: Wanted, made: Mapping[str, Made]) -> bool:
+        """Whether no statement of a module would have to run for what it has from others that change.
+
+        Args:
+            wanted: it.
+            made: of all modules of the change, by name.
+
+        Raises:
+            as make().
+        """
+        if not wanted.seeds:
+            return True
+        others = tuple(sorted((name, each.bound) for name, each in made.items() if each.bound and name != wanted.name))
+        key = wanted, others
+        found = self._idle.get(key)
+        if found is None:
+            anew = any(self.imported(wanted, *other) - self.imported(wanted, other[0], _NONE) for other in others)
+            statements = self._texts.read(wanted.new, wanted.filename).statements
+            found = self._idle.put(key, not anew and is_idle(statements, set(made[wanted.name].names)))
+        return found
 
     def packed(self, wanted: Wanted) -> bytes:
         """The plan itself, as pack() makes it.
@@ -90,9 +120,13 @@ class Plans:
         found = self._packed.get(wanted)
         if found is None:
             self.count += 1
-            found = self._packed.put(wanted, pack(self._plan(wanted), self.make(wanted).names))
-            self._open.drop(wanted._replace(seeds=_NONE))
+            found = self._packed.put(wanted, self._pack(wanted))
+            self._open.drop(wanted._replace(seeds=_NONE, independent=False))
         return found
+
+    def _pack(self, wanted: Wanted) -> bytes:
+        names = self.make(wanted._replace(independent=False)).names
+        return pack(self._plan(wanted), names, independent=wanted.independent)
 
     def imported(self, wanted: Wanted, name: str, names: frozenset[str]) -> frozenset[str]:
         """What a module binds by importing some names of another one.
@@ -121,7 +155,7 @@ class Plans:
         return found
 
     def _plan(self, wanted: Wanted) -> ModulePlan:
-        key = wanted._replace(seeds=_NONE)
+        key = wanted._replace(seeds=_NONE, independent=False)
         found = self._open.get(key)
         if found is not None:
             return found
@@ -134,6 +168,15 @@ class Plans:
 
 
 _NONE: Final[frozenset[str]] = frozenset()
+
+
+def _bound(plan: ModulePlan) -> frozenset[str]:
+    comparison = plan.comparison
+    found = {name for index in comparison.gone for name in comparison.old[index].touches} | set(comparison.removed)
+    for statement, status in zip(comparison.new, comparison.statuses, strict=True):
+        if status not in (SAME, CODE) and not (status == CHANGED and statement.kind == CLASS):
+            found |= statement.touches
+    return frozenset(found)
 
 
 def _size_of_trees(plan: ModulePlan) -> int:

@@ -268,6 +268,9 @@ class Session:
                     seeds[other] = seeds.get(other, nothing) | found
                     if other not in todo:
                         todo.append(other)
+        whole = {name: each for name, (_, each) in made.items()}
+        for name, (wanted, each) in made.items():
+            made[name] = wanted._replace(independent=self._plans.is_independent(wanted, whole)), each
         return made, settled
 
     def _mentioning(self, name: str, names: frozenset[str]) -> set[str]:

@@ -81,7 +81,7 @@ class Transaction:
         self._importer: Importer | None = None
         self._stale: StaleCaches | None = None
         #: What there is beside code of functions, where that needs no staging.
-        self._plain: Plain | None = None
+        self._plain: dict[str, Plain] | None = None
         self._batch: Batch | None = None
 
     # -- stage
@@ -168,15 +168,19 @@ class Transaction:
         )
 
     def _is_plain(self) -> bool:
-        """Whether the text of the one module that changes says what everything becomes; that is decided then."""
-        if len(self.plans) != 1:
+        """Whether the texts of the modules that change say what everything becomes; that is decided then."""
+        if len(self.plans) > 1 and not all(plan.independent for plan in self.plans.values()):
             return False
-        name, plan = next(iter(self.plans.items()))
-        staged = self.world.modules[name]
-        if plan.plain is None or not plain.applies(staged, plan.plain):
-            return False
-        plain.decide(staged, plan.plain, self.merger, self.report.module(name))
-        self._plain = plan.plain
+        found: dict[str, Plain] = {}
+        for name, plan in self.plans.items():
+            if not plan.changed or plan.quiet:
+                continue
+            if plan.plain is None or not plain.applies(self.world.modules[name], plan.plain):
+                return False
+            found[name] = plan.plain
+        for name, each in found.items():
+            plain.decide(self.world.modules[name], each, self.merger, self.report.module(name))
+        self._plain = found
         return True
 
     def _code_of(self, function: FunctionType) -> Any:
@@ -327,7 +331,7 @@ class Transaction:
             part.own = plan.changed
             part.tier = plan.tier if plan.changed else "NOOP"
             if self._plain is not None:
-                part.executed = [*self._plain.lines]
+                part.executed = [*self._plain[name].lines] if name in self._plain else []
             else:
                 executed = self.evaluation.executed
                 part.executed = [plan.statements[i].first_line for module, i in executed if module == name]
@@ -371,7 +375,9 @@ class Transaction:
         report.notes += [f"{what} is replaced: {why}; instances made before go on" for what, why in merger.replaced]
         report.notes += [f"{what} keeps its value: {why}" for what, why in merger.kept]
         report.stale += [(what, what.rpartition(".")[2], why) for what, why in merger.stale]
-        report.executed = len(self.evaluation.executed) if self._plain is None else len(self._plain.lines)
+        report.executed = len(self.evaluation.executed)
+        if self._plain is not None:
+            report.executed = sum(len(each.lines) for each in self._plain.values())
         report.operations = len(self._batch or ())
         if report.operations > 1 and audited.is_heard():
             report.notes.append(audited.NOTE)

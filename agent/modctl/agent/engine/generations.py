@@ -44,11 +44,12 @@ class Loaded:
         import_self_ms: milliseconds of its own.
         state: a ModuleState that nothing else can tell, or empty.
         kept: the file's bytes as they were loaded, compressed, of the program's own modules. Read it once: it may go
-            at any time, and is set by Generations.keep() alone.
+            at any time, and is set by Generations alone.
         kept_at: the larger, the later it was kept.
     """
 
     __slots__ = (
+        "_digested",
         "_ref",
         "digest",
         "import_ms",
@@ -74,6 +75,22 @@ class Loaded:
         self.state = ""
         self.kept: bytes | None = None
         self.kept_at = 0
+        self._digested: tuple[bytes, str] | None = None
+
+    def digest_of(self, kept: bytes) -> str:
+        """sha256:<hex> of what `kept` holds, found once for it."""
+        found = self._digested  # once: another thread may have another text
+        if found is None or found[0] is not kept:
+            from hashlib import sha256
+
+            from modctl.agent.engine.live.keeping import unpack
+
+            found = self._digested = (kept, f"sha256:{sha256(unpack(kept)).hexdigest()}")
+        return found[1]
+
+    def let_go(self) -> None:
+        """Nothing is kept of it from now on."""
+        self.kept = self._digested = None
 
     def is_about(self, candidate: object) -> bool:
         """Whether it speaks of this very object: ids are used again."""
@@ -257,6 +274,7 @@ class Generations:
         Where all of them become more than MAX_KEPT_BYTES, those go that were kept longest ago. Their files are edited
         least, and as long as a file has not changed it is read instead.
         """
+        loaded.let_go()
         loaded.kept = packed
         if packed is None:
             return
@@ -275,7 +293,7 @@ class Generations:
             if packed is None:
                 continue
             if each.is_dead or total + len(packed) > _KEPT_AFTER_LETTING_GO_BYTES:
-                each.kept = None
+                each.let_go()
             else:
                 total += len(packed)
         self._kept_bytes = total

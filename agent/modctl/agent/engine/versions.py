@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import inventory, table
@@ -38,11 +37,7 @@ def digest_of(memory: Memory, name: str) -> str:
     if loaded.stat == stat_of_file(facts.origin):
         return digest_of_file(facts.origin)
     packed = loaded.kept  # once: another thread may let go of it
-    if packed is None:
-        return ""
-    from modctl.agent.engine.live.keeping import unpack
-
-    return f"sha256:{sha256(unpack(packed)).hexdigest()}"
+    return "" if packed is None else loaded.digest_of(packed)
 
 
 def version_of(memory: Memory, name: str) -> dict[str, Any]:

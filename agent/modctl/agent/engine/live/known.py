@@ -149,7 +149,7 @@ class KnownBaselines(Baselines):
             if type(path) is str and loaded.stat is not None and stat_of_file(path) == loaded.stat:
                 return {"stat": list(loaded.stat)}
             if (kept := loaded.kept) is not None:
-                digest = f"sha256:{sha256(keeping.unpack(kept)).hexdigest()}"
+                digest = loaded.digest_of(kept)
                 self._put(module, digest, kept)
                 return {"digest": digest}
         if known is None and loaded is not None and loaded.source is not None:
@@ -165,8 +165,7 @@ class KnownBaselines(Baselines):
         if loaded is not None and (kept := loaded.kept) is not None:
             found = self._candidates.get(id(module))
             if found is None or found[0] is not kept:
-                digest = f"sha256:{sha256(keeping.unpack(kept)).hexdigest()}"
-                found = self._candidates[id(module)] = (kept, digest)
+                found = self._candidates[id(module)] = (kept, loaded.digest_of(kept))
             return {"digest": found[1], "unproven": True}
         path = module.__dict__.get("__file__")
         if super().recorded("", module) is None and type(path) is str and path.endswith(".py"):

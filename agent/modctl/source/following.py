@@ -100,6 +100,17 @@ def imported_names(
     return found
 
 
+def lazily_imported(statements: Iterable[Statement], name: str, is_package: bool) -> set[str]:
+    """Names of modules that functions of a module may import when they are called."""
+    package = name if is_package else name.rpartition(".")[0]
+    found: set[str] = set()
+    for statement in statements:
+        for item in statement.lazy_imports:
+            base = _absolute(item.module, item.level, package)
+            found |= {base, f"{base}.{item.attribute}"} if item.attribute else {base}
+    return found
+
+
 def _absolute(module: str, level: int, package: str) -> str:
     if not level:
         return module

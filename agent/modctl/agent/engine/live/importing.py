@@ -118,6 +118,17 @@ class Importer:
         """A new submodule is an attribute of its package from the commit on."""
         self._evaluation.bind(owner, name, module)
 
+    def load(self, name: str) -> None:
+        """Executes a module that comes with the change and that nothing has imported yet.
+
+        Raises:
+            BaseException: what its code raised, or the import of its package.
+        """
+        parent = name.rpartition(".")[0]
+        if parent:
+            self._import(parent)
+        self._make_new(name)
+
     def _make_new(self, absolute: str) -> None:
         """Executes modules of changed packages that are not loaded yet, parents first."""
         if absolute in sys.modules:

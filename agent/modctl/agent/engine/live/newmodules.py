@@ -10,14 +10,18 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import bootstrap, commit
+from modctl.agent.engine.live.failures import RefusedError, StagingError
 from modctl.agent.engine.live.keeping import decode
+from modctl.source.following import lazily_imported
 from modctl.source.plan import plan_module, read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modctl.agent.engine.live.importing import Importer
     from modctl.agent.engine.live.rehome import Rehomer
     from modctl.agent.engine.live.world import World
-    from modctl.source.plan import Text
+    from modctl.source.plan import ModulePlan, Text
 
 
 class NewModules:
@@ -78,6 +82,44 @@ class NewModules:
         loader: Any = spec.loader  # of the interpreter's own that read source, which have these two
         path = loader.get_filename(name)
         return spec, decode(loader.get_data(path)), path
+
+    def load_what_functions_import(self, plans: Mapping[str, ModulePlan]) -> None:
+        """Executes those of the given modules that functions will import when they are called: nobody else could.
+
+        Args:
+            plans: of the modules that change, and of those that follow.
+
+        Raises:
+            StagingError: the code of one raised. RefusedError: a rule forbids what it does.
+        """
+        if not self.given:
+            return
+        seen = set(plans)
+        todo = [(name, plan.package, plan.comparison.new) for name, plan in plans.items()]
+        while todo:
+            for name, package, statements in todo:
+                for wanted in sorted(self.given & lazily_imported(statements, name, package)):
+                    if wanted not in sys.modules:
+                        self._load(wanted)
+            come = [(name, text) for name, text in self.texts.items() if name in self.modules and name not in seen]
+            seen.update(name for name, _ in come)
+            todo = [(name, "__path__" in self.modules[name].__dict__, text.statements) for name, text in come]
+
+    def _load(self, name: str) -> None:
+        try:
+            self.importer.load(name)
+        except (StagingError, RefusedError):
+            raise
+        except BaseException as error:
+            raise StagingError(name, 0, error) from error
+
+    def left_out(self) -> list[str]:
+        """Notes on given modules that nothing imports."""
+        return [
+            f"{name} is not loaded and nothing that changes imports it: it is left out"
+            for name in sorted(self.given)
+            if name not in sys.modules
+        ]
 
     def adopt(self, rehome: Rehomer) -> None:
         """Makes them modules like any other: what they hold of the staged world becomes what that stands for."""

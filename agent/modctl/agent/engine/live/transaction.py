@@ -97,7 +97,7 @@ class Transaction:
             staged = self.world.add(name, sys.modules[name], plan)
             self._codes[name] = LiveCodes(staged)
             self._codes[name].collect()
-        if self._nothing_runs() or self._is_plain():
+        if not self._new.given and (self._nothing_runs() or self._is_plain()):
             return
         for name in [*ancestors(list(self.plans)), *staged_too(self.plans.values())]:
             if name not in self.world.modules:
@@ -126,6 +126,7 @@ class Transaction:
             if self.doubles is not None:
                 self.doubles.close()
         self._ledger.close()
+        self.report.notes += self._new.left_out()
         self.report.side_effects = self._ledger.side_effects()
         self.report.staged_ms = (time.perf_counter() - began_s) * 1e3
         if self.report.side_effects and self.policy.side_effects == "refuse":
@@ -157,6 +158,7 @@ class Transaction:
                 if key in home and not self.policy.keep_removed:
                     doubles.forget(home[key])
         self.evaluation.run()
+        self._new.load_what_functions_import(self.plans)
         doubles.settle()
 
     def _nothing_runs(self) -> bool:

@@ -10,8 +10,9 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine import bootstrap, commit
-from modctl.agent.engine.live.failures import RefusedError, StagingError
+from modctl.agent.engine.live.failures import RefusedError
 from modctl.agent.engine.live.keeping import decode
+from modctl.source.comparison import SAME
 from modctl.source.following import lazily_imported
 from modctl.source.plan import plan_module, read_text
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.rehome import Rehomer
     from modctl.agent.engine.live.world import World
     from modctl.source.plan import ModulePlan, Text
+    from modctl.source.statements import Statement
 
 
 class NewModules:
@@ -34,6 +36,8 @@ class NewModules:
         self.modules: dict[str, ModuleType] = {}
         self.texts: dict[str, Text] = {}
         self.given: set[str] = set(sources)
+        #: Why those could not be executed that only functions import.
+        self._failed: dict[str, str] = {}
 
     def execute(self, name: str) -> ModuleType | None:
         """Executes a module that is not loaded, in the staged world; None where it is none of ours.
@@ -59,6 +63,7 @@ class NewModules:
         except BaseException:
             commit.withdraw(name)
             self.modules.pop(name, None)
+            self.texts.pop(name, None)
             self._world.modules.pop(name, None)
             raise
         parent, _, tail = name.rpartition(".")
@@ -84,18 +89,19 @@ class NewModules:
         return spec, decode(loader.get_data(path)), path
 
     def load_what_functions_import(self, plans: Mapping[str, ModulePlan]) -> None:
-        """Executes those of the given modules that functions will import when they are called: nobody else could.
+        """Executes those of the given modules that changed functions will import when they are called: nobody else
+        could. One that cannot be executed is left out, as functions often import what only some systems have.
 
         Args:
             plans: of the modules that change, and of those that follow.
 
         Raises:
-            StagingError: the code of one raised. RefusedError: a rule forbids what it does.
+            RefusedError: a rule forbids what one does.
         """
         if not self.given:
             return
         seen = set(plans)
-        todo = [(name, plan.package, plan.comparison.new) for name, plan in plans.items()]
+        todo = [(name, plan.package, _changed(plan)) for name, plan in plans.items()]
         while todo:
             for name, package, statements in todo:
                 for wanted in sorted(self.given & lazily_imported(statements, name, package)):
@@ -108,17 +114,17 @@ class NewModules:
     def _load(self, name: str) -> None:
         try:
             self.importer.load(name)
-        except (StagingError, RefusedError):
+        except RefusedError:
             raise
-        except BaseException as error:
-            raise StagingError(name, 0, error) from error
+        except BaseException as error:  # noqa: BLE001 - it may raise anything
+            self._failed[name] = f"{type(error).__name__}: {error}"
 
     def left_out(self) -> list[str]:
-        """Notes on given modules that nothing imports."""
+        """Notes on given modules that are not in the process now."""
+        left = [name for name in sorted(self.given) if name not in sys.modules]
         return [
-            f"{name} is not loaded and nothing that changes imports it: it is left out"
-            for name in sorted(self.given)
-            if name not in sys.modules
+            f"{name} is left out: {self._failed.get(name) or 'it is not loaded and nothing that changes imports it'}"
+            for name in left
         ]
 
     def adopt(self, rehome: Rehomer) -> None:
@@ -139,3 +145,8 @@ class NewModules:
         for name, module in self.modules.items():
             if sys.modules.get(name) is module:
                 commit.withdraw(name)
+
+
+def _changed(plan: ModulePlan) -> tuple[Statement, ...]:
+    comparison = plan.comparison
+    return tuple(each for each, status in zip(comparison.new, comparison.statuses, strict=True) if status != SAME)

@@ -164,7 +164,7 @@ class FakeAgent:
         if frame.flags & frames.CANCEL:
             self.cancelled.add(frame.request_id)
             return
-        body = json.loads(frame.body)
+        body = json.loads(frame.body.partition(frames.ATTACHED)[0])
         if frame.request_id == 0:
             self.own.append(body)
             return

@@ -16,6 +16,7 @@ from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from modctl.agent.engine.live import kinds
 from modctl.agent.engine.live.values import MISSING, class_dict
 from modctl.source.tuples import NamedTuple
 
@@ -189,6 +190,13 @@ class Batch:
 
 def run_steps(steps: list[Step], journal: list[Step]) -> float:
     """Runs prepared steps in one go; on an error runs the journal and raises. Returns the seconds that it took."""
+    if not kinds.change(steps):
+        return _run_steps(steps, journal)
+    with kinds.without_warning():
+        return _run_steps(steps, journal)
+
+
+def _run_steps(steps: list[Step], journal: list[Step]) -> float:
     collecting = gc.isenabled()
     gc.disable()  # a collection inside would run finalizers
     started_s = perf_counter()

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - sources as they stand, a case a line
+
 """A function becomes another kind of function, whatever the service makes of warnings; see live/kinds.py."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """A function becomes another kind of function, whatever the service makes of warnings; see live/kinds.py."""
 
 from __future__ import annotations

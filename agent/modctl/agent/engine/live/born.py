@@ -102,11 +102,10 @@ class Watch:
 
     def add(self, journal: Journal) -> None:
         """Begins to look after a commit, or after the commit of what takes one back."""
-        if inner_pairs(journal.entries):
-            now_s = time.monotonic()
-            self._watched.append(journal)
-            self._wait_s, self._until_s = FIRST_LOOK_S, now_s + LAST_LOOK_S
-            self._due_s = now_s + self._wait_s
+        now_s = time.monotonic()
+        self._watched.append(journal)
+        self._wait_s, self._until_s = FIRST_LOOK_S, now_s + LAST_LOOK_S
+        self._due_s = now_s + self._wait_s
 
     def drop(self, journal: object) -> None:
         """That change was taken back: its new code is no longer what is to be."""
@@ -122,8 +121,13 @@ class Watch:
         Holds no code afterwards. Ends the watch where nobody runs the old code, or its time is over.
         """
         pairs: dict[int, Inner] = {}
-        for journal in self._watched:
-            pairs.update(inner_pairs(journal.entries))
+        for journal in list(self._watched):
+            inner = inner_pairs(journal.entries)
+            if not inner:  # what is made inside of it is as before
+                self.drop(journal)
+            pairs.update(inner)
+        if not pairs:
+            return 0
         held = self._held()
         born = find(pairs) if _is_anybody_there(pairs, held) else []
         for function, code in born:

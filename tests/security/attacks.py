@@ -264,6 +264,7 @@ def sink(port: int) -> None:
                 if key.fileobj is server:
                     accepted, _ = server.accept()
                     accepted.setblocking(False)
+                    accepted.send(frame(4, 0, 0, b""))  # as a server greets: who attacks waits for a word
                     watching.register(accepted, selectors.EVENT_READ)
                     continue
                 one = key.fileobj

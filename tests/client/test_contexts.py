@@ -141,6 +141,10 @@ def test_what_a_command_prints_are_targets(two: tuple[FakeServer, FakeServer]) -
     one, other = two
     found = modctl("agents", "-o", "json", "--discover", f"exec:echo {one.address} '# no'; echo {other.address}")
     assert services(found) == {"one", "two"}
+    # It takes its time between them.
+    found = modctl("agents", "-o", "json", "--discover", f"exec:echo {one.address}; sleep 0.5; echo {other.address}")
+    assert services(found) == {"one", "two"}
+    modctl("agents", "--discover", "exec:yes | head -c 5000000", expect=2)
     modctl("agents", "--discover", "exec:exit 3", expect=9)
     modctl("agents", "--discover", "exec:true", expect=9)
     modctl("agents", "--discover", "ftp://x", expect=2)

@@ -64,6 +64,14 @@ def _rest(source: str, scheme: str) -> str:
     return name
 
 
+async def _all_of(stream: asyncio.StreamReader) -> bytes:
+    """What comes until the end, or until it is too much: one read gives only what is there already."""
+    text = b""
+    while len(text) <= MAX_OUTPUT_BYTES and (part := await stream.read(65_536)):
+        text += part
+    return text
+
+
 async def _run(command: str) -> list[Target]:
     if not command.strip():
         raise UsageError("--discover exec: no command after exec:")
@@ -76,8 +84,8 @@ async def _run(command: str) -> list[Target]:
     )
     assert child.stdout is not None
     try:
-        text = await asyncio.wait_for(child.stdout.read(MAX_OUTPUT_BYTES + 1), PATIENCE_S)
-        status = await asyncio.wait_for(child.wait(), PATIENCE_S)
+        text = await asyncio.wait_for(_all_of(child.stdout), PATIENCE_S)
+        status = 0 if len(text) > MAX_OUTPUT_BYTES else await asyncio.wait_for(child.wait(), PATIENCE_S)
     except asyncio.TimeoutError:
         raise NoTargetError(f"--discover exec:{command}: did not end within {PATIENCE_S:g} s") from None
     finally:

@@ -72,6 +72,13 @@ async def _all_of(stream: asyncio.StreamReader) -> bytes:
     return text
 
 
+async def _ended(child: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> None:
+    """Waits until a killed command is gone; what it has printed is read, or asyncio would not see its end."""
+    while await stream.read(65_536):
+        pass
+    await child.wait()
+
+
 async def _run(command: str) -> list[Target]:
     if not command.strip():
         raise UsageError("--discover exec: no command after exec:")
@@ -92,7 +99,8 @@ async def _run(command: str) -> list[Target]:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+            with contextlib.suppress(asyncio.TimeoutError):  # somebody of another group has its output
+                await asyncio.wait_for(_ended(child, child.stdout), 2.0)
     if status != 0:
         raise NoTargetError(f"--discover exec:{command}: ended with status {status}")
     if len(text) > MAX_OUTPUT_BYTES:

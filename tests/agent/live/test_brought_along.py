@@ -79,3 +79,23 @@ def test_what_only_functions_import_that_do_not_change_is_left_alone(run: Callab
         assert answer["outcome"] == "OUTCOME_APPLIED", answer
         assert lazy.g() == 2 and "extra" not in sys.modules
     """)
+
+
+def test_who_has_none_of_what_is_sent_refuses_it(run: Callable[[str], None]) -> None:
+    run("""
+        answer = change(patch("extra", "X = 1\\n"), patch("extra_more", "X = 1\\n"))
+        assert answer["outcome"] == "OUTCOME_REFUSED" and reason(answer) == {"extra": "NOT_LOADED", "extra_more": "NOT_LOADED"}, answer
+        answer = change(patch("tax", "RATE = 7\\ndef tax(x): return x * RATE\\n"), patch("extra", "X = 1\\n"))
+        assert answer["outcome"] == "OUTCOME_UNCHANGED" and "extra left out" in answer["side_effects"][0], answer
+        assert "extra" not in sys.modules
+    """)
+
+
+def test_of_a_whole_tree_only_some_names_are_told(run: Callable[[str], None]) -> None:
+    run("""
+        tree = [patch(f"extra_{n:03}", "raise SystemExit('executed')") for n in range(300)]
+        answer = change(patch("tax", "RATE = 7\\ndef tax(x): return x\\n"), *tree)
+        assert answer["outcome"] == "OUTCOME_APPLIED" and held(4) == 4, answer
+        [note] = [note for note in answer["side_effects"] if "left out" in note]
+        assert "extra_000, " in note and "and 295 more" in note and len(note) < 250, note
+    """)

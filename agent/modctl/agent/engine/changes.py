@@ -56,6 +56,10 @@ class Changes:
 
     def run(self, request: ChangeRequest) -> dict[str, Any]:
         """Makes a change; returns the fields of ChangeResult but the request's id and duration."""
+        with collecting.seldom():  # and when it ends, what only making the change needed is gone
+            return self._run(request)
+
+    def _run(self, request: ChangeRequest) -> dict[str, Any]:
         memory = self.memory
         self._request = request
         if memory.frozen:
@@ -77,8 +81,7 @@ class Changes:
             standby.before_waiting()  # a dozen files are imported now
         from modctl.agent.engine.anew import Anew
 
-        with collecting.seldom():
-            return Anew(self).run(request)
+        return Anew(self).run(request)
 
     def prepare(self, request: ChangeRequest, hold: Callable[[Prepared], None]) -> dict[str, Any]:
         """Makes a change up to its commit, and hands what would commit it over; returns the fields of ChangeResult.
@@ -97,7 +100,12 @@ class Changes:
         """The end of every change that is staged: commits it, or where it is only prepared has it held."""
         assert self._request is not None
         ending, staged = Ending(self, self._request, prepared.modules), prepared
-        prepared = prepared._replace(finish=lambda: ending.make(staged.finish, staged.drop))
+
+        def finish() -> dict[str, Any]:
+            with collecting.seldom():  # what is only prepared is committed long after run()
+                return ending.make(staged.finish, staged.drop)
+
+        prepared = prepared._replace(finish=finish)
         if self._hold is None:
             return prepared.finish()
         self._hold(prepared)

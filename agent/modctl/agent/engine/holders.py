@@ -30,11 +30,8 @@ def definitions(candidate: object) -> dict[int, str]:
         return {}
     name = text(namespace.get("__name__"))
     found = {id(candidate): name}
-    function = types.FunctionType
     for key, value in list(namespace.items()):
-        if type(key) is not str or id(type(value)) in _DATA_IDS:
-            continue
-        if (text(value.__module__) if type(value) is function else defined_in(value)) == name:
+        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
             found.setdefault(id(value), f"{name}.{key}")
     return found
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent import standby
-from modctl.agent.engine import collecting, inventory, lines, table
+from modctl.agent.engine import inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
 from modctl.agent.engine.live import keeping
@@ -89,10 +89,6 @@ class Patching:
 
     def change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         """Makes the change; returns the fields of ChangeResult but the request's id and duration."""
-        with collecting.seldom():  # and when it ends, what only making the change needed is gone
-            return self._change(changes, request)
-
-    def _change(self, changes: Changes, request: ChangeRequest) -> dict[str, Any]:
         offer = offer_of(request.raw)
         if offer is None:
             standby.before_waiting()  # sources are read and compared here
@@ -127,11 +123,11 @@ class Patching:
             return {"outcome": "OUTCOME_PLANNED", "modules": modules, "message": message, **_told(transaction.report)}
         if not len(batch) and not transaction.new_texts:
             self._note_unchanged(transaction, brought, offer)
-            return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": "what is loaded does this already"}
+            message = "what is loaded does this already"
+            return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": message, **_told(transaction.report)}
 
         def finish() -> dict[str, Any]:
-            with collecting.seldom():  # a prepared change is made long after it was thought out
-                return self._commit(request, transaction, brought, modules, offer)
+            return self._commit(request, transaction, brought, modules, offer)
 
         return changes.conclude(Prepared(finish, transaction.withdraw, modules))
 
@@ -271,6 +267,9 @@ class Patching:
                         brought[name] = read
                 except RefusedError as error:
                     refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
+        if not brought and not refusals:
+            hint = "it is not loaded; `modctl inject` brings it in, `modctl import` loads it from the target's disk"
+            refusals = [Refusal(name, ACTION, "NOT_LOADED", "loaded", hint) for name in new]
         return brought, {name: _as_package(name, each, {*new, *entries}) for name, each in new.items()}, refusals
 
     def _names(self, operation: Reimport, entries: dict[str, Any], facts: _Facts, refusals: list[Refusal]) -> list[str]:

@@ -7,7 +7,7 @@ import builtins
 import importlib.machinery
 import sys
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent.engine import bootstrap, commit
 from modctl.agent.engine.live.failures import RefusedError
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from modctl.agent.engine.live.world import World
     from modctl.source.plan import ModulePlan, Text
     from modctl.source.statements import Statement
+
+
+#: Names of modules that are left out are told up to so many.
+_TOLD: Final = 5
 
 
 class NewModules:
@@ -88,6 +92,14 @@ class NewModules:
         path = loader.get_filename(name)
         return spec, decode(loader.get_data(path)), path
 
+    def are_wanted(self, plans: Mapping[str, ModulePlan]) -> bool:
+        """Whether a changed function will import one of the given modules."""
+        return any(
+            not self.given.isdisjoint(lazily_imported(_changed(plan), name, plan.package))
+            for name, plan in plans.items()
+            if self.given
+        )
+
     def load_what_functions_import(self, plans: Mapping[str, ModulePlan]) -> None:
         """Executes those of the given modules that changed functions will import when they are called: nobody else
         could. One that cannot be executed is left out, as functions often import what only some systems have.
@@ -98,8 +110,6 @@ class NewModules:
         Raises:
             RefusedError: a rule forbids what one does.
         """
-        if not self.given:
-            return
         seen = set(plans)
         todo = [(name, plan.package, _changed(plan)) for name, plan in plans.items()]
         while todo:
@@ -120,12 +130,16 @@ class NewModules:
             self._failed[name] = f"{type(error).__name__}: {error}"
 
     def left_out(self) -> list[str]:
-        """Notes on given modules that are not in the process now."""
-        left = [name for name in sorted(self.given) if name not in sys.modules]
-        return [
-            f"{name} is left out: {self._failed.get(name) or 'it is not loaded and nothing that changes imports it'}"
-            for name in left
-        ]
+        """Notes on given modules that are not in the process now: a whole tree may have been sent."""
+        left = [name for name in sorted(self.given - self._failed.keys()) if name not in sys.modules]
+        notes = [f"{name} is left out: {why}" for name, why in sorted(self._failed.items())]
+        if left:
+            more = f" and {len(left) - _TOLD} more" if len(left) > _TOLD else ""
+            notes.append(
+                f"{', '.join(left[:_TOLD])}{more} left out: not loaded, and nothing that changes imports them; "
+                "`modctl inject` brings them in"
+            )
+        return notes
 
     def adopt(self, rehome: Rehomer) -> None:
         """Makes them modules like any other: what they hold of the staged world becomes what that stands for."""

@@ -90,10 +90,10 @@ class StandIns:
     def _instances(self, made: set[int]) -> list[object]:
         """The instances of classes with these identities."""
         # Where the collector has not run since, all that was made since is young: no walk over the heap is needed.
-        young = gc.get_objects(0) if collecting.count() == self._collections else []
+        found = gc.get_objects(0)
         if collecting.count() != self._collections:
-            young = gc.get_referrers(*self._made.values())
-        return list(compress(young, map(made.__contains__, map(id, map(type, young)))))
+            found = gc.get_referrers(*self._made.values())
+        return list(compress(found, map(made.__contains__, map(id, map(type, found)))))
 
     def drop(self) -> None:
         """Takes the stand-ins off the live classes' lists of subclasses."""

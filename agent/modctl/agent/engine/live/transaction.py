@@ -97,7 +97,8 @@ class Transaction:
             staged = self.world.add(name, sys.modules[name], plan)
             self._codes[name] = LiveCodes(staged)
             self._codes[name].collect()
-        if not self._new.given and (self._nothing_runs() or self._is_plain()):
+        if not self._new.are_wanted(self.plans) and (self._nothing_runs() or self._is_plain()):
+            self.report.notes += self._new.left_out()
             return
         for name in [*ancestors(list(self.plans)), *staged_too(self.plans.values())]:
             if name not in self.world.modules:

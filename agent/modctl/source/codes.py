@@ -152,6 +152,11 @@ def children(code: CodeType) -> list[tuple[int, CodeType]]:
     return [(place, const) for place, const in enumerate(code.co_consts) if isinstance(const, CodeType)]
 
 
+def has_inner(code: CodeType) -> bool:
+    """Whether there are codes directly inside."""
+    return CodeType in map(type, code.co_consts)
+
+
 def doc_of(code: CodeType) -> str | None:
     """The docstring of a function made from this code."""
     first = code.co_consts[0] if code.co_consts else None

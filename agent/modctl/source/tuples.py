@@ -36,6 +36,9 @@ else:
                 return tuple.__new__(cls, values + cls._last_defaults[-missing:])
             return tuple.__new__(cls, cls._completed(values, named))
 
+        #: Where a hundred are made in a row: no Python code runs, and the number of values is not checked.
+        _make = classmethod(tuple.__new__)
+
         @classmethod
         def _completed(cls, values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
             fields = cls._fields
@@ -78,4 +81,4 @@ else:
             return type(name, (_Row,), {**namespace, **facts, "__slots__": ()})
 
     class NamedTuple(metaclass=_Maker):
-        """As typing's; without _make."""
+        """As typing's."""

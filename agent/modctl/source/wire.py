@@ -87,7 +87,7 @@ def _pair_fields(pair: Pair) -> tuple[Any, ...]:
 def _pair(told: tuple[Any, ...]) -> Pair:
     """What _pair_fields took apart."""
     if type(told[0]) is not int:
-        return Pair(*told)
+        return Pair._make(told)
     lines, new, route = told
     return Pair(moved(new, -lines), new, route, False)
 

@@ -125,8 +125,9 @@ def _shrink(columns: Sequence[Column], widths: list[int], available: int) -> Non
 def _fit(text: str, width: int, column: Column) -> str:
     have = display_width(text)
     if have > width:
+        plain = text.isascii()
         text = cut(text, width, column.shrink or "end")
-        have = display_width(text)
+        have = width if plain else display_width(text)
     blanks = " " * (width - have)
     return blanks + text if column.right else text + blanks
 
@@ -146,6 +147,8 @@ def cut(text: str, width: int, where: str) -> str:
 
 
 def _head(text: str, width: int) -> str:
+    if text.isascii():
+        return text[:width]
     taken = 0
     for index, character in enumerate(text):
         taken += display_width(character)
@@ -155,6 +158,8 @@ def _head(text: str, width: int) -> str:
 
 
 def _tail(text: str, width: int) -> str:
+    if text.isascii():
+        return text[max(0, len(text) - width) :]
     taken = 0
     for index in range(len(text) - 1, -1, -1):
         taken += display_width(text[index])

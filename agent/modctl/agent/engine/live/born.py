@@ -145,7 +145,7 @@ class Watch:
         held: Counter[int] = Counter()
         seen: set[int] = set()
         for journal in self._journals():
-            journal.code_references(seen, held)
+            held.update(journal.code_references(seen))
         return held
 
     def _is_old_code_running(self, pairs: dict[int, Inner], held: dict[int, int]) -> bool:

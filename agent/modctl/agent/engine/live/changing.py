@@ -238,7 +238,7 @@ class Patching:
         refusals: list[Refusal] = []
         brought: dict[str, Brought] = {}
         new: dict[str, tuple[str, str, bool]] = {}
-        entries = {key: value for key, value in table.entries() if type(key) is str}
+        entries = table.named()
         protector, facts = Protector(entries, changes.distributions), _Facts(entries)
         for operation in request.operations:
             if not isinstance(operation, Reimport):

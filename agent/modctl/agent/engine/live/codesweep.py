@@ -12,6 +12,7 @@ import functools
 import gc
 import sys
 from collections import Counter
+from itertools import chain
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from modctl.agent import standby
 from modctl.agent.engine.inventory import injected_of
 from modctl.agent.engine.live.operations import cell_contents
 from modctl.agent.engine.live.states import Site
-from modctl.agent.engine.live.values import CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
+from modctl.agent.engine.live.values import ATOMS, CONTAINERS, LRU_WRAPPER, MAPPINGS, MISSING, class_dict, is_class
 from modctl.source.codes import (
     Pair,
     deep_signature,
     doc_of,
+    has_inner,
     kind_flags,
     qualified_name,
 )
@@ -75,7 +77,8 @@ class LiveCodes:
                 self._seen.add(id(value))
                 if value.__globals__ is home:
                     self.functions[id(value)] = value
-                todo += [cell_contents(cell) for cell in value.__closure__ or ()]
+                if value.__closure__:
+                    todo += [cell_contents(cell) for cell in value.__closure__]
                 if "__wrapped__" in value.__dict__:
                     todo.append(value.__dict__["__wrapped__"])
             elif kind is LRU_WRAPPER:
@@ -88,6 +91,8 @@ class LiveCodes:
                 todo += [value.fget, value.fset, value.fdel]
             elif kind is functools.partial or kind is functools.cached_property:
                 todo.append(value.func)
+            elif kind in ATOMS:
+                continue  # as most values are
             elif is_class(value):
                 if id(value) not in self._seen and class_dict(value).get("__module__") == name:
                     self._seen.add(id(value))
@@ -99,13 +104,13 @@ class LiveCodes:
                     v for v in (value.values() if kind in MAPPINGS else value) if type(v) in (FunctionType, list, dict)
                 ]
 
-    def suspects(self, journals: dict[int, int]) -> list[CodeType] | None:
+    def suspects(self, journals: Iterable[Journal]) -> list[CodeType] | None:
         """Codes that change and that somebody holds whom the walk did not find; None where the heap must tell.
 
         Every holder is counted: functions, the constants of outer functions, and our own tables.
 
         Args:
-            journals: how often the journals of earlier changes hold each code, by id.
+            journals: of earlier changes.
         """
         if not self._pairs:
             return []
@@ -114,24 +119,33 @@ class LiveCodes:
         live: dict[int, CodeType] = {}
         for function in self.functions.values():
             holders[id(function.__code__)] = holders.get(id(function.__code__), 0) + 1
-            if _key(function.__code__) in self._pairs:
+            if (function.__code__.co_firstlineno, function.__code__.co_name) in self._pairs:
                 live[id(function.__code__)] = function.__code__
         pairs = [pair for found in self._pairs.values() for pair in found]
-        top = {_key(pair.old) for pair in pairs if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED}
-        if not top <= {_key(code) for code in live.values()}:
+        top = {
+            (pair.old.co_firstlineno, pair.old.co_name)
+            for pair in pairs
+            if len(pair.route) == 1 and pair.old.co_flags & _CO_OPTIMIZED
+        }
+        if not top <= {(code.co_firstlineno, code.co_name) for code in live.values()}:
             return None  # a function of the module is somewhere where the walk does not come
         injected = injected_of(self.staged.live)  # its loader keeps the code that it was made from
         wholes = [self.staged.plan.old_code, None if injected is None else injected.code]
-        for identity in [*map(id, self._keep), *(id(pair.old) for pair in pairs)]:
+        for identity in [*map(id, self._keep), *[id(pair.old) for pair in pairs]]:
             holders[identity] = holders.get(identity, 0) + 1
         inner = [
             code
             for outer in list(live.values())
+            if has_inner(outer)
             for code in _inside(outer)
-            if _key(code) in self._pairs and code.co_flags & _CO_OPTIMIZED and code.co_name not in _AT_ONCE
+            if (code.co_firstlineno, code.co_name) in self._pairs
+            and code.co_flags & _CO_OPTIMIZED
+            and code.co_name not in _AT_ONCE
         ]
         live.update((id(code), code) for code in inner)
         del pairs, inner
+        seen: set[int] = set()
+        held = Counter(chain.from_iterable([journal.code_references(seen, live) for journal in journals]))
         excess: list[int] = []
         # Most often what a loader or the plan keeps is older than what runs, and need not be looked through.
         for roots in ([], [whole for whole in wholes if whole is not None]):
@@ -141,7 +155,7 @@ class LiveCodes:
                 identity
                 for identity in live
                 if sys.getrefcount(live[identity])
-                > holders.get(identity, 0) + parents.get(identity, 0) + journals.get(identity, 0) + 2
+                > holders.get(identity, 0) + parents.get(identity, 0) + held.get(identity, 0) + 2
             ]
             if not excess:
                 break
@@ -159,7 +173,7 @@ class LiveCodes:
     def _find(self, code: CodeType) -> Pair | None:
         assert self.staged.plan is not None
         candidates = self._pairs.get((code.co_firstlineno, code.co_name))
-        if not candidates or code.co_filename != self.staged.code_filename(code.co_filename):
+        if not candidates or not self.staged.is_file_of(code):
             return None
         for pair in candidates:
             if pair.old == code:
@@ -173,10 +187,6 @@ class LiveCodes:
         return function.__code__ if pair is None else pair.new
 
 
-def _key(code: CodeType) -> tuple[int, str]:
-    return code.co_firstlineno, code.co_name
-
-
 def _directly_inside(code: CodeType) -> list[CodeType]:
     return [constant for constant in code.co_consts if type(constant) is CodeType]
 
@@ -184,7 +194,7 @@ def _directly_inside(code: CodeType) -> list[CodeType]:
 def _inside(code: CodeType) -> list[CodeType]:
     """The codes inside a code, at any depth."""
     found = _directly_inside(code)
-    return found and found + [deeper for inner in found for deeper in _inside(inner)]
+    return found + [deeper for inner in found if has_inner(inner) for deeper in _inside(inner)]
 
 
 def _parents(roots: list[CodeType]) -> dict[int, int]:
@@ -194,7 +204,7 @@ def _parents(roots: list[CodeType]) -> dict[int, int]:
     todo = list(roots)
     while todo:
         code = todo.pop()
-        if id(code) in seen:
+        if id(code) in seen or not has_inner(code):
             continue
         seen.add(id(code))
         for inner in _directly_inside(code):
@@ -210,12 +220,9 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterab
     in C; for many, every function of the heap is looked at.
     """
     suspects: list[object] = []
-    held: Counter[int] = Counter()
-    seen: set[int] = set()
-    for journal in journals:
-        journal.code_references(seen, held)
+    journals = list(journals)
     for codes in changing:
-        found = codes.suspects(held)
+        found = codes.suspects(journals)
         if found is None or len(found) > 1:
             suspects.append(codes.staged.home)  # every function of the module holds it
         else:
@@ -273,6 +280,8 @@ def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
             merger.put("function", function, "__code__", pair.new, what)
         else:
             _swap_closure(codes, merger, function, pair.new, what)
+        if pair.old.co_consts[:1] == pair.new.co_consts[:1] and pair.old.co_flags == pair.new.co_flags:
+            continue  # so is the docstring
         if doc_of(pair.old) != doc_of(pair.new) and function.__doc__ == doc_of(pair.old):
             merger.put("function", function, "__doc__", doc_of(pair.new), what)
     _class_lines(codes, merger)

@@ -113,6 +113,9 @@ def holders_of(wanted: Mapping[str, Iterable[str]]) -> Holders:
         for key in keys:
             value: Any = home.get(key)
             kind = type(value)
+            if kind is FunctionType and value.__module__ == name:  # most are
+                owners.setdefault(id(value), set()).add(name)
+                continue
             if is_class(value):
                 cls: type
                 for cls in type.__subclasses__(value):

@@ -4,23 +4,25 @@ stays."""
 from __future__ import annotations
 
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from modctl.agent.engine.live.operations import Operation, Step, refill_steps, run_steps
+from modctl.agent.engine.live.operations import FunctionOperation, Operation, Step, refill_steps, run_steps
 from modctl.agent.engine.live.values import MAPPINGS, MISSING
 from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from modctl.agent.engine.live.born import Born
+
+#: isinstance, in C and for one type alone: nobody can derive from it.
+_is_code: Final = CodeType.__instancecheck__
 
 
 class Entry(NamedTuple):
     """One assignment that was made."""
 
-    operation: Operation
+    operation: Operation | FunctionOperation
     before: Any
     after: Any
 
@@ -35,36 +37,44 @@ class Journal:
         #: The operations of those, and all the codes of both kinds.
         self._operations: frozenset[int] = frozenset()
         self._all_codes: tuple[int, ...] = ()
+        self._which_codes: frozenset[int] = frozenset()
         #: What to do after the assignments are taken back: caches, baselines, new modules.
         self.afterwards: list[Callable[[], None]] = []
         #: The same for taking the undo back.
         self.backwards: list[Callable[[], None]] = []
 
-    def code_references(self, seen: set[int], into: Counter[int]) -> None:
-        """Counts how often this journal holds each code object.
+    def code_references(self, seen: set[int], wanted: Collection[int] | None = None) -> Collection[int]:
+        """The codes that this journal holds, by id: each as often as it is held.
 
         Args:
             seen: ids of operations that were counted: an undo's journal shares them with the one it takes back.
-            into: counts by id of the code; added to.
+            wanted: the codes that are asked about; all where that is not said.
         """
         if self._codes is None:
-            self._codes = []
-            for operation, before, after in self.entries:
-                arguments = operation.steps[0][1] if operation.steps else ()
-                own = [id(each) for each in (*arguments[2:], operation.expected) if type(each) is CodeType]
-                held = [id(each) for each in (before, after) if type(each) is CodeType]
-                if own or held:
-                    self._codes.append((id(operation), own, held))
-            self._operations = frozenset(identity for identity, _, _ in self._codes)
-            self._all_codes = tuple(each for _, own, held in self._codes for each in (*own, *held))
+            self._codes = self._look_for_codes()
+            self._operations = frozenset([identity for identity, _, _ in self._codes])
+            self._all_codes = tuple([each for _, own, held in self._codes for each in (*own, *held)])
+            self._which_codes = frozenset(self._all_codes)
+        if wanted is not None and self._which_codes.isdisjoint(wanted):
+            return ()  # whoever shares operations with this one has none of them there either
         if len(self._operations) == len(self._codes) and seen.isdisjoint(self._operations):
-            seen |= self._operations  # as ever but after an undo: counted in C
-            into.update(self._all_codes)
-            return
+            seen |= self._operations  # as ever but after an undo
+            return self._all_codes
+        found: list[int] = []
         for identity, own, held in self._codes:
-            for each in held if identity in seen else (*own, *held):
-                into[each] += 1
+            found += held if identity in seen else (*own, *held)
             seen.add(identity)
+        return found
+
+    def _look_for_codes(self) -> list[tuple[int, list[int], list[int]]]:
+        found: list[tuple[int, list[int], list[int]]] = []
+        for operation, before, after in self.entries:
+            arguments = operation.steps[0][1][2:] if operation.steps else ()
+            own = list(map(id, filter(_is_code, (*arguments, operation.expected))))
+            held = list(map(id, filter(_is_code, (before, after))))
+            if own or held:
+                found.append((id(operation), own, held))
+        return found
 
     def undo(self) -> tuple[float, list[str], Journal]:
         """Takes it back in one step.
@@ -118,12 +128,12 @@ class Journal:
 
     def nests(self) -> bool:
         """Whether code was replaced, or has come, that has other code inside and may make functions of it."""
-        return any(
-            type(each) is CodeType
-            for _, before, after in self.entries
-            if type(before) is CodeType and type(after) is CodeType
-            for each in (*before.co_consts, *after.co_consts)
-        )
+        for _, before, after in self.entries:
+            if type(before) is not CodeType or type(after) is not CodeType:
+                continue
+            if CodeType in map(type, before.co_consts) or CodeType in map(type, after.co_consts):
+                return True
+        return False
 
 
 def _without(now: Any, before: Any, after: Any) -> Any:

@@ -8,7 +8,7 @@ batch of the live world.
 from __future__ import annotations
 
 import functools
-from types import FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent.engine.live.classes import merge_classes
@@ -76,7 +76,7 @@ class Merger:
 
     def put(self, kind: str, holder: Any, key: Any, value: Any, what: str) -> None:
         """Decides on one assignment."""
-        self.pending.append(Pending(kind, holder, key, value, what))
+        self.pending.append(Pending._make((kind, holder, key, value, what)))
 
     def forward(self, live: FunctionType, target: Any, site: Site) -> None:
         """Leads a live function to a new callable, which may wrap what stood for the live one until now."""
@@ -217,7 +217,7 @@ class Merger:
         """The batch of the live world. Later decisions for the same place win."""
         batch = Batch()
         for kind, holder, key, value, what in self.pending:
-            live = rehome(value)
+            live: Any = value if type(value) is CodeType else rehome(value)
             if kind == "function":
                 batch.set_function(holder, key, live, what)
             elif kind == "item":

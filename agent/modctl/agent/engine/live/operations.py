@@ -45,6 +45,34 @@ class Operation(NamedTuple):
     unread: bool = False
 
 
+class FunctionOperation(NamedTuple):
+    """An Operation on an attribute of a function: most are such, so this one needs no closures."""
+
+    what: str
+    #: One step: `setattr(function, attribute, value)`.
+    steps: tuple[Step, ...]
+    expected: Any
+
+    def read(self) -> Any:
+        """What is there."""
+        function, attribute, _ = self.steps[0][1]
+        return getattr(function, attribute)
+
+    def restore(self, old: Any) -> tuple[Step, ...]:
+        """As of Operation."""
+        function, attribute, _ = self.steps[0][1]
+        return ((setattr, (function, attribute, old)),)
+
+    @property
+    def container(self) -> None:
+        """As of Operation."""
+
+    @property
+    def unread(self) -> bool:
+        """As of Operation."""
+        return False
+
+
 class ConflictError(Exception):
     """Somebody else changed something between the decision and the commit."""
 
@@ -66,13 +94,13 @@ class Batch:
     """Assignments in the making. Later ones for the same place win."""
 
     def __init__(self) -> None:
-        self._operations: dict[tuple[object, ...], Operation] = {}
+        self._operations: dict[tuple[object, ...], Operation | FunctionOperation] = {}
         self._keep: list[object] = []
 
     def __len__(self) -> int:
         return len(self._operations)
 
-    def __iter__(self) -> Iterator[Operation]:
+    def __iter__(self) -> Iterator[Operation | FunctionOperation]:
         return iter(self._operations.values())
 
     def has(self, kind: str, holder: object, key: object) -> bool:
@@ -86,22 +114,22 @@ class Batch:
             return MISSING
         return operation.steps[0][1][2]
 
-    def _add(self, kind: str, holder: object, key: object, operation: Operation) -> None:
+    def _add(self, kind: str, holder: object, key: object, operation: Operation | FunctionOperation) -> None:
         self._keep.append(holder)  # ids of dead objects are used again
-        known = self._operations.get((kind, id(holder), key))
+        place = kind, id(holder), key
+        known = self._operations.get(place)
         if known is not None:
             operation = operation._replace(expected=known.expected)
-        self._operations[kind, id(holder), key] = operation
+        self._operations[place] = operation
 
     def set_function(self, function: FunctionType, attribute: str, value: object, what: str) -> None:
         """Sets a writable attribute of a function."""
         current = getattr(function, attribute)
         if current is value:
             return
-        self._add("function", function, attribute, Operation(
-            f"{what}.{attribute}", ((setattr, (function, attribute, value)),), current,
-            lambda: getattr(function, attribute), lambda old: ((setattr, (function, attribute, old)),),
-        ))  # fmt: skip
+        step = setattr, (function, attribute, value)
+        operation = FunctionOperation._make((f"{what}.{attribute}", (step,), current))
+        self._add("function", function, attribute, operation)
 
     def set_type(self, cls: type, name: str, value: object, what: str) -> None:
         """Sets or, with MISSING, deletes an attribute of a class, past its metaclass's `__setattr__`."""
@@ -173,7 +201,7 @@ class Batch:
             if found is not operation.expected and not _same_contents(found, operation.expected):
                 raise ConflictError(operation.what)
 
-    def commit(self) -> tuple[list[tuple[Operation, Any, Any]], float]:
+    def commit(self) -> tuple[list[tuple[Operation | FunctionOperation, Any, Any]], float]:
         """Does it all. Returns each operation with what was there before and after, and the seconds that it took.
 
         Raises:

@@ -414,7 +414,7 @@ class Transaction:
         finally:
             held.release()
         self.report.paused_ms = took_s * 1e3
-        journal = Journal([Entry(*entry) for entry in entries])
+        journal = Journal(list(map(Entry._make, entries)))
         self._afterwards()
         journal.afterwards += [self._afterwards, self._new.withdraw]
         journal.backwards.append(self._afterwards)

@@ -33,14 +33,12 @@ class StagedModule:
         #: What each name was bound to in the copy before anything ran.
         self.initial: dict[str, Any] = {}
 
-    def code_filename(self, found: str) -> str:
-        """The file name that this module's code carries: as found, where its plan was made for another
-        spelling of it.
+    def is_file_of(self, code: CodeType) -> bool:
+        """Whether a code is of this module's file: its plan may have been made for another spelling of that, but what
+        was made of no file (`<string>`) is of another text.
         """
         assert self.plan is not None
-        if found == self.plan.filename or not found.startswith("<"):
-            return found
-        return self.plan.filename
+        return code.co_filename == self.plan.filename or not code.co_filename.startswith("<")
 
 
 class World:

@@ -78,20 +78,25 @@ class Decoder:
             FrameError: the header announces more than the limit; the connection is useless from here on.
         """
         buffer = self._buffer
-        buffer += data
+        if buffer:
+            buffer += data
+        # Most often a frame comes whole and alone: it is taken from where it lies.
+        come = buffer or data
         frames: list[Frame] = []
         offset = 0
-        while len(buffer) - offset >= HEADER.size:
-            length, request_id, flags = HEADER.unpack_from(buffer, offset)
+        while len(come) - offset >= HEADER.size:
+            length, request_id, flags = HEADER.unpack_from(come, offset)
             if length > self._max_body_bytes:
                 raise FrameError(f"a frame announces {length} bytes, the limit is {self._max_body_bytes}")
             end = offset + HEADER.size + length
-            if len(buffer) < end:
+            if len(come) < end:
                 break
-            with memoryview(buffer) as whole, whole[offset + HEADER.size : end] as part:
+            with memoryview(come) as whole, whole[offset + HEADER.size : end] as part:
                 body = bytes(part)
             frames.append(Frame(request_id, flags, body))
             offset = end
-        if offset:
+        if come is buffer:
             del buffer[:offset]
+        else:
+            buffer += come[offset:]
         return frames

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import marshal
+import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _OTHER_METACLASSES: Final = frozenset({"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "NamedTuple", "TypedDict"})
 _Same = tuple[int, int, int]
 #: Of the format: what another version packed is not understood.
-VERSION: Final = 6
+VERSION: Final = 7
 _DEFAULTS: Final = {name: getattr(Statement, name, None) for name in FIELDS if name != "body"}
 
 
@@ -54,6 +55,9 @@ def pack(plan: ModulePlan, names: Iterable[str], *, independent: bool = False) -
     )
     quiet = is_quiet(plan, names)
     plain = None if quiet else plain_of(plan, names)
+    packed_rest = marshal.dumps(rest)
+    if plain is not None:  # it will hardly be asked for, and is half of what would be sent to each process
+        packed_rest = zlib.compress(packed_rest, 1)
     pieces = {key: marshal.dumps(code) for key, code in _pieces(plan, set() if quiet else names).items()}
     return marshal.dumps(
         (
@@ -70,7 +74,7 @@ def pack(plan: ModulePlan, names: Iterable[str], *, independent: bool = False) -
             tuple(plan.removed),
             list(map(_pair_fields, plan.pairs)),
             plan.behaviours,
-            marshal.dumps(rest),
+            packed_rest,
             pieces,
         )
     )
@@ -308,6 +312,7 @@ class SentPlan(ModulePlan):
         self.quiet = bool(quiet)
         self.plain = None if plain is None else _plain(marshal.loads(plain))  # noqa: S302 - as above
         self._rest: bytes = rest
+        self._is_rest_compressed = plain is not None
         self._packed_pieces: dict[tuple[int, tuple[int, ...]], bytes] = pieces
         self._pieces = {}
         self.names = frozenset()
@@ -364,7 +369,8 @@ class SentPlan(ModulePlan):
 
     @cached_property
     def _facts(self) -> tuple[Any, ...]:
-        found: tuple[Any, ...] = marshal.loads(self._rest)  # noqa: S302 - as above
+        rest = zlib.decompress(self._rest) if self._is_rest_compressed else self._rest
+        found: tuple[Any, ...] = marshal.loads(rest)  # noqa: S302 - as above
         return found
 
     @cached_property

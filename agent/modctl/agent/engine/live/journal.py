@@ -32,12 +32,12 @@ class Journal:
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
-        #: What code_references() counts: operation, codes that it holds, codes that its entry holds; all by id.
-        self._codes: list[tuple[int, list[int], list[int]]] | None = None
-        #: The operations of those, and all the codes of both kinds.
-        self._operations: frozenset[int] = frozenset()
-        self._all_codes: tuple[int, ...] = ()
+        #: The codes that this holds, by id: each as often as it is held. None where nobody has asked yet.
+        self._all_codes: tuple[int, ...] | None = None
         self._which_codes: frozenset[int] = frozenset()
+        #: The operations that have to do with codes, by id, and whether each of them is there once.
+        self._operations: frozenset[int] = frozenset()
+        self._is_simple = True
         #: What to do after the assignments are taken back: caches, baselines, new modules.
         self.afterwards: list[Callable[[], None]] = []
         #: The same for taking the undo back.
@@ -50,23 +50,25 @@ class Journal:
             seen: ids of operations that were counted: an undo's journal shares them with the one it takes back.
             wanted: the codes that are asked about; all where that is not said.
         """
-        if self._codes is None:
-            self._codes = self._look_for_codes()
-            self._operations = frozenset([identity for identity, _, _ in self._codes])
-            self._all_codes = tuple([each for _, own, held in self._codes for each in (*own, *held)])
+        if self._all_codes is None:
+            codes = self._look_for_codes()
+            self._operations = frozenset([identity for identity, _, _ in codes])
+            self._is_simple = len(self._operations) == len(codes)
+            self._all_codes = tuple([each for _, own, held in codes for each in (*own, *held)])
             self._which_codes = frozenset(self._all_codes)
         if wanted is not None and self._which_codes.isdisjoint(wanted):
             return ()  # whoever shares operations with this one has none of them there either
-        if len(self._operations) == len(self._codes) and seen.isdisjoint(self._operations):
+        if self._is_simple and seen.isdisjoint(self._operations):
             seen |= self._operations  # as ever but after an undo
             return self._all_codes
         found: list[int] = []
-        for identity, own, held in self._codes:
+        for identity, own, held in self._look_for_codes():
             found += held if identity in seen else (*own, *held)
             seen.add(identity)
         return found
 
     def _look_for_codes(self) -> list[tuple[int, list[int], list[int]]]:
+        """Operations, the codes that each holds itself, and those that its entry holds; all by id."""
         found: list[tuple[int, list[int], list[int]]] = []
         for operation, before, after in self.entries:
             arguments = operation.steps[0][1][2:] if operation.steps else ()

@@ -94,7 +94,7 @@ class Batch:
     """Assignments in the making. Later ones for the same place win."""
 
     def __init__(self) -> None:
-        self._operations: dict[tuple[object, ...], Operation | FunctionOperation] = {}
+        self._operations: dict[object, Operation | FunctionOperation] = {}
         self._keep: list[object] = []
 
     def __len__(self) -> int:
@@ -102,6 +102,11 @@ class Batch:
 
     def __iter__(self) -> Iterator[Operation | FunctionOperation]:
         return iter(self._operations.values())
+
+    def release(self) -> None:
+        """After the commit nothing is decided any more: only what was done is still told."""
+        self._operations = dict(enumerate(self._operations.values()))
+        self._keep.clear()
 
     def has(self, kind: str, holder: object, key: object) -> bool:
         """Whether something is decided for that place already."""

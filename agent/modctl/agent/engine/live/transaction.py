@@ -430,6 +430,9 @@ class Transaction:
         self._codes.clear()
         self.merger.pending.clear()
         self.world.release()
+        self._plain = None
+        if self._batch is not None:
+            self._batch.release()
 
     def _afterwards(self) -> None:
         """What is no assignment: caches of changed functions, abstract methods, lines shown in tracebacks."""

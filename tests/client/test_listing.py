@@ -36,6 +36,18 @@ def test_the_same_batch_of_two_processes_is_kept_once() -> None:
     assert store.read(answer(3, "a"))[1] is not one
 
 
+def test_batches_that_differ_only_at_their_beginning_are_told_apart_however_they_alternate() -> None:
+    store, tail = BatchStore(), ["x" * 100, "y" * 100]
+    kept: dict[str, set[int]] = {}
+    for pid in range(12):
+        name = f"m{pid % 3}"
+        batch = store.read(answer(pid, name, *tail))[1]
+        assert batch is not None
+        assert Modules([batch]).names() == [name, *tail]
+        kept.setdefault(name, set()).add(id(batch))
+    assert {name: len(found) for name, found in kept.items()} == {"m0": 1, "m1": 1, "m2": 1}
+
+
 def test_batches_beyond_the_budget_lie_in_a_file_and_read_the_same() -> None:
     store = BatchStore(budget_bytes=200)
     batches = [store.read(answer(1, f"m{n}", f"n{n}"))[1] for n in range(50)]

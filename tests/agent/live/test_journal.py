@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from itertools import chain, permutations
@@ -21,7 +22,10 @@ def versions() -> tuple[FunctionType, list[CodeType]]:
         namespace: dict[str, Any] = {}
         exec(f"def f(x):\n    return x + {number}", namespace)
         found.append(namespace["f"])
-    return found[0], [each.__code__ for each in found[1:]]
+    function, codes = found[0], [each.__code__ for each in found[1:]]
+    del found, namespace
+    gc.collect()  # the other functions, which hold their codes and are in cycles with their globals
+    return function, codes
 
 
 def changed(function: FunctionType, code: CodeType) -> Journal:

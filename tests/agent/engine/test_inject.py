@@ -49,6 +49,31 @@ def test_an_injected_module_is_a_module_like_any_other(world: World) -> None:
     )
 
 
+def test_an_import_under_way_misses_no_finder_when_the_last_injected_module_goes(world: World) -> None:
+    world.run(
+        """
+        class Between:
+            # Stands before the one that finds it. What our thread does between two finders of this import is done here, where the lock
+            # of imports is held: so not by a change, but as the end of one does it.
+            asked = 0
+            def find_spec(self, name, path=None, target=None):
+                if name == "lone":
+                    self.asked += 1
+                    sys.meta_path[0].detach()
+
+        applied(inject("mock", "X = 1"))
+        between = Between()
+        import importlib.machinery
+        sys.meta_path.insert(sys.meta_path.index(importlib.machinery.PathFinder), between)
+        assert type(sys.meta_path[0]).__module__.startswith("modctl")
+        import lone
+        assert between.asked == 1 and lone.X == 1
+        assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("modctl")]
+        """,
+        SHOP,
+    )
+
+
 def test_a_name_that_is_loaded_needs_replace_and_undo_brings_back_the_very_object(world: World) -> None:
     world.run(
         """

@@ -181,5 +181,9 @@ class InjectedFinder:
             self.detach()
 
     def detach(self) -> None:
-        """Leaves sys.meta_path."""
-        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+        """Leaves sys.meta_path.
+
+        By a new list: whoever looks for a module at this moment goes through the old one by index, and would miss the
+        finder behind what is taken out of it.
+        """
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not self]

@@ -53,8 +53,8 @@ def test_an_import_under_way_misses_no_finder_when_the_last_injected_module_goes
     world.run(
         """
         class Between:
-            # Stands before the one that finds it. What our thread does between two finders of this import is done here, where the lock
-            # of imports is held: so not by a change, but as the end of one does it.
+            # Stands before the one that finds it. What our thread does between two finders of this import is done
+            # here, where the lock of imports is held: so not by a change, but as the end of one does it.
             asked = 0
             def find_spec(self, name, path=None, target=None):
                 if name == "lone":

@@ -47,6 +47,8 @@ def test_they_are_made_in_the_same_ways(values: tuple[Any, ...], named: dict[str
     assert tuple(ours._replace(b="z")) == tuple(theirs._replace(b="z"))
     assert copy.copy(ours) == ours == pickle.loads(pickle.dumps(ours))
     assert type(pickle.loads(pickle.dumps(ours))) is Ours
+    assert type(Ours._make(theirs)) is Ours
+    assert Ours._make(theirs) == ours
 
 
 @pytest.mark.parametrize(

@@ -81,4 +81,4 @@ else:
             return type(name, (_Row,), {**namespace, **facts, "__slots__": ()})
 
     class NamedTuple(metaclass=_Maker):
-        """As typing's."""
+        """As typing's, but that `_make` does not count."""

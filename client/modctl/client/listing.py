@@ -98,7 +98,7 @@ class BatchStore:
         self._held_bytes = 0
         self._by_content: dict[bytes, Batch] = {}
         #: The last one of that length and end: comparing with it costs less than a hash of what came.
-        self._alike: dict[tuple[int, bytes], bytes] = {}
+        self._alike: dict[tuple[int, bytes], Batch] = {}
         # Of what lies in the file only the hash is remembered: two equal batches there are not folded, nor confused.
         self._spill: _Spill | None = None
         self._processes: dict[bytes, tuple[str, str, int]] = {}
@@ -111,11 +111,11 @@ class BatchStore:
             ref = service_pb.ListModulesResponse.FromString(head).process
             process = self._processes[head] = (ref.id, ref.service, ref.pid)
         alike = len(rest), rest[-_END:]
-        if self._alike.get(alike) == rest:
-            rest = self._alike[alike]  # whose hash is known
-        known = self._by_content.get(rest)
+        known = self._alike.get(alike)
+        if known is None or known.raw() != rest:
+            known = self._by_content.get(rest)
         if known is not None:
-            self._alike[alike] = rest
+            self._alike[alike] = known
             known.shared = True
             return process, known, None
         message = service_pb.ListModulesResponse.FromString(rest)

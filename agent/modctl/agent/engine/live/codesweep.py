@@ -280,9 +280,9 @@ def swap(codes: LiveCodes, merger: Merger) -> dict[str, str]:
             merger.put("function", function, "__code__", pair.new, what)
         else:
             _swap_closure(codes, merger, function, pair.new, what)
-        if pair.old.co_consts[:1] == pair.new.co_consts[:1] and pair.old.co_flags == pair.new.co_flags:
-            continue  # so is the docstring
-        if doc_of(pair.old) != doc_of(pair.new) and function.__doc__ == doc_of(pair.old):
+        # Where these are equal the docstring is, which most often need not be asked for.
+        alike = pair.old.co_consts[:1] == pair.new.co_consts[:1] and pair.old.co_flags == pair.new.co_flags
+        if not alike and doc_of(pair.old) != doc_of(pair.new) and function.__doc__ == doc_of(pair.old):
             merger.put("function", function, "__doc__", doc_of(pair.new), what)
     _class_lines(codes, merger)
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -161,7 +162,8 @@ class FakeGateway:
             self._listener.close()
         for connection in self.connections:
             if connection.alive:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # its agent has left this moment, and its thread closed it
+                    connection.sock.shutdown(socket.SHUT_RDWR)
         self.connections = []
 
     def present(self) -> list[Connection]:

@@ -302,7 +302,7 @@ def measure(rounds: int = 7, seconds: float = 3.0) -> bool:
         service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
         drain_pipe = subprocess.Popen([sys.executable, __file__, "sink", str(sink_port)])
         try:
-            service.wait_for_agents(1)
+            service.wait_for_agents(1, listening=True)
             wait_for(http_port)
             wait_for(sink_port)
             latencies_ms(http_port, 1.0)

@@ -51,7 +51,7 @@ def start(state_dir: Path, short_dir: Path) -> Iterator[Callable[..., Service]]:
         program.write_text(HOST.format(folder=str(package.parent), arguments=arguments))
         service = Service([sys.executable, program], state_dir=state_dir, environment=environment)
         started.append(service)
-        service.wait_for_agents(1)
+        service.wait_for_agents(1, listening="listen=" in arguments)
         return service
 
     yield make

@@ -38,7 +38,7 @@ def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servi
         http_port, port = free_port(), free_port()
         service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
         try:
-            service.wait_for_agents(1)
+            service.wait_for_agents(1, listening=True)
             wait_for(http_port)
             yield service, http_port, port
         finally:
@@ -110,7 +110,7 @@ def test_handshakes_that_are_never_ended_keep_nobody_out_and_are_given_up(short_
     service = Service(command, state_dir=state_dir, environment=environment)
     attacks = str(sys.modules[under_attack.__module__].__file__)
     try:
-        service.wait_for_agents(1)
+        service.wait_for_agents(1, listening=True)
         pid = gateways.pids(state_dir)[0]
         attacker = subprocess.Popen([sys.executable, attacks, "half_open", str(port), "40"], stdout=subprocess.DEVNULL)
         try:

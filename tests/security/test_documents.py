@@ -122,7 +122,7 @@ def test_the_readmes_three_steps_lead_from_a_laptop_to_production(short_dir: Pat
     )
     service = Service([sys.executable, "shop.py"], state_dir=state_dir, folder=here)
     try:
-        service.wait_for_agents(1)
+        service.wait_for_agents(1, listening=True)
         assert "uri:modctl://operator/anna" in typed(second)
         change = "modctl reimport tax --context prod --yes"
         assert "reason" in typed(change, 3)

@@ -252,7 +252,7 @@ def test_a_token_is_never_shown_to_a_port_that_somebody_else_has_taken(short_dir
     program.write_text(HOST.replace('service="shop"', f'service="shop", listen="127.0.0.1:{port}"'))
     service = Service([sys.executable, program], state_dir=state)
     try:
-        service.wait_for_agents(1)
+        service.wait_for_agents(1, listening=True)
         modctl("list", "sys", "-H", f"127.0.0.1:{port}", state_dir=state)
         token = (state / "token").read_text().strip()
         service.end()

@@ -108,7 +108,7 @@ def test_a_run_leaves_no_secret_in_files_logs_errors_titles_or_command_lines(sta
         return done
 
     try:
-        service.wait_for_agents(1)
+        service.wait_for_agents(1, listening=True)
         target = ("-H", f"127.0.0.1:{port}", "--token-file", token)
         assert run("list", *target).code == 0
         assert run("list", "-H", f"127.0.0.1:{port}", "--token-file", wrong).code == 7

@@ -11,6 +11,8 @@ from modctl.v1 import agent_service_pb2, agent_service_pb2_grpc, module_service_
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from modctl.v1 import process_pb2
+
 
 def infos(state_dir: Path) -> list[dict[str, Any]]:
     """gateway.json of every gateway that serves in a state directory."""
@@ -26,6 +28,21 @@ def infos(state_dir: Path) -> list[dict[str, Any]]:
 def pids(state_dir: Path) -> list[int]:
     """Their pids."""
     return [int(info["pid"]) for info in infos(state_dir)]
+
+
+def are_served(state_dir: Path) -> bool:
+    """Whether processes are listed, each with an address beside the private socket or a word why it has none.
+
+    A gateway lists who has joined, and opens the listeners that it asked for right after that.
+
+    Raises:
+        grpc.RpcError: one of the gateways does not answer.
+    """
+    listed = []
+    for info in infos(state_dir):
+        with Gateway(info["folder"]) as gateway:
+            listed += gateway.processes()
+    return bool(listed) and all(len(process.addresses) > 1 or process.warnings for process in listed)
 
 
 class Gateway:
@@ -49,8 +66,16 @@ class Gateway:
         Raises:
             grpc.RpcError: it does not answer.
         """
+        return {process.pid for process in self.processes(timeout_s)}
+
+    def processes(self, timeout_s: float = 5.0) -> list[process_pb2.Process]:
+        """The processes behind it.
+
+        Raises:
+            grpc.RpcError: it does not answer.
+        """
         answer = self.agents.ListProcesses(agent_service_pb2.ListProcessesRequest(), timeout=timeout_s)
-        return {process.pid for process in answer.processes}
+        return list(answer.processes)
 
     def rows(self, process: str = "all", timeout_s: float = 10.0) -> dict[int, int]:
         """How many entries each process lists.

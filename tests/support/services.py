@@ -89,8 +89,14 @@ class Service:
         self._seen |= found
         return found
 
-    def wait_for_agents(self, count: int, within_s: float = 30.0) -> set[int]:
-        """Waits until exactly so many processes have an agent that the gateway knows; returns their pids."""
+    def wait_for_agents(self, count: int, within_s: float = 30.0, *, listening: bool = False) -> set[int]:
+        """Waits until exactly so many processes have an agent that the gateway knows; returns their pids.
+
+        Args:
+            count: how many.
+            within_s: bound on the wait, in seconds.
+            listening: wait for the listeners that they asked for as well.
+        """
 
         def found() -> set[int] | None:
             assert not self.has_ended(), f"the service ended with {self.process.returncode}:\n{self.output[-4000:]}"
@@ -98,7 +104,10 @@ class Service:
             return pids if len(pids) == count else None
 
         try:
-            return until(found, within_s, what=f"{count} processes with an agent", every_s=0.1) or set()
+            known = until(found, within_s, what=f"{count} processes with an agent", every_s=0.1) or set()
+            if listening:
+                until(lambda: gateways.are_served(self.state_dir), within_s, what="their listeners")
+            return known
         except AssertionError as error:
             tree = {pid: processes.command_line(pid) for pid in self.family()}
             raise AssertionError(f"{error}\nknown: {self.agent_pids()}\n{tree}\n{self.output[-4000:]}") from None

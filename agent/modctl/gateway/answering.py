@@ -19,7 +19,7 @@ KEY: Final = "modctl-together"
 #: The field of a response that holds further ones.
 MORE: Final = "more"
 #: How long an answer waits for others, at most, in seconds.
-GATHER_S: Final = 0.005
+GATHER_S: Final = 0.01
 #: How many bytes of answers share a message, at most.
 GATHER_BYTES: Final = 256 * 1024
 

@@ -43,7 +43,7 @@ class ConnectedProcess:
     """A process that is here.
 
     Attributes:
-        facts: what it says about itself; replaced as a whole.
+        facts: what it says about itself; replaced as a whole but for its revision and its count of entries.
         ref: how answers name it.
         prefix: `ref` as the first field of an answer, serialized.
         listen: the addresses that it asks for.
@@ -128,10 +128,7 @@ class Presence:
             self.take_facts(process, update["process"])
         elif is_count(update.get("revision")) and is_count(update.get("entries")):
             # The most frequent one, after each change: nothing else has changed.
-            facts = process_pb2.Process()
-            facts.CopyFrom(process.facts)
-            facts.revision, facts.entries = update["revision"], update["entries"]
-            process.facts = facts
+            process.facts.revision, process.facts.entries = update["revision"], update["entries"]
             self._tell()
 
     def take_facts(self, process: ConnectedProcess, told: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import threading
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import wrappers_pb2
-from modctl.gateway import health, rpc
+from modctl.gateway import health, listener, rpc
 from modctl.v1 import agent_service_pb2, module_service_pb2
 
 from gateway.fake_agent import FakeAgent, in_batches, last, silent
@@ -41,6 +42,29 @@ def test_large_metadata_is_refused(agent: Any, api: Stubs) -> None:
         grpc.StatusCode.UNAVAILABLE,
     }
     assert len(list(api.modules.ListModules(LIST, timeout=5))) == 1
+
+
+def test_who_does_not_acknowledge_the_limits_is_hung_up_on(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC holds nobody to a limit of metadata who has not acknowledged it."""
+    sooner = tuple((key, 500 if key == "grpc.http2.settings_timeout" else value) for key, value in listener._COMMON)
+    assert sooner != listener._COMMON
+    monkeypatch.setattr(listener, "_COMMON", sooner)
+    address = agent(listen=["127.0.0.1:0"]).welcome()["addresses"][1]
+    host, _, port = address.rpartition(":")
+
+    def still_open(greeting: bytes) -> bool:
+        with socket.create_connection((host, int(port)), 5) as one:
+            one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0" + greeting)
+            one.settimeout(2)
+            try:
+                while one.recv(1000):
+                    pass
+            except TimeoutError:
+                return True
+            return False
+
+    assert not still_open(b"")
+    assert still_open(b"\0\0\0\x04\x01\0\0\0\0"), "acknowledged"
 
 
 def test_the_65th_call_is_refused_at_once_and_there_is_room_again_later(agent: Any, api: Stubs) -> None:

@@ -1,6 +1,7 @@
 """One small process per service instance: all gRPC, TLS, routing and compiling, out of the service's way.
 
     main        the process: lock, socket, log, then everything else
+    footprint   what the process may take from the machine
     gateway     the object: presence, listeners, services, life
     claim       gateway.lock, agent.sock, gateway.json: what makes this gateway the one of its instance
     life        when to leave

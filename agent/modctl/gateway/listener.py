@@ -29,6 +29,8 @@ _COMMON: Final = (
     ("grpc.max_concurrent_streams", 256),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Limits hold once the other side has acknowledged them; who does not is hung up on.
+    ("grpc.http2.settings_timeout", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )

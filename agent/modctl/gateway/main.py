@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,8 @@ _log = logging.getLogger("modctl.gateway")
 DEFAULT_GRACE_S: Final = 5.0
 #: The loop is to have the interpreter soon when another thread is computing.
 SWITCH_INTERVAL_S: Final = 0.001
+#: A change of a hundred processes makes some ten thousand objects, and leaves few.
+COLLECT_AFTER: Final = 10_000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,7 +83,10 @@ def _serve(claim: Claim, service: str, grace_s: float) -> int:
 
     import asyncio
 
+    from modctl.gateway import footprint
     from modctl.gateway.gateway import Gateway
+
+    footprint.bound()
 
     async def live() -> None:
         gateway = Gateway(claim, service, grace_s)
@@ -89,13 +95,21 @@ def _serve(claim: Claim, service: str, grace_s: float) -> int:
             loop.add_signal_handler(number, gateway.drain, f"signal {number.name}")
         loop.add_signal_handler(signal.SIGUSR1, gateway.freezer.freeze, "by a signal to the gateway")
         loop.add_signal_handler(signal.SIGUSR2, gateway.freezer.thaw, "by a signal to the gateway")
-        await gateway.run()
+        keeping = asyncio.ensure_future(footprint.keep_small())
+        await gateway.run(_settle)
+        keeping.cancel()
 
     asyncio.run(live())
     # Threads that wait for a disk that hangs would hold the interpreter's end for ever.
     logging.shutdown()
     claim.release()
     os._exit(0)
+
+
+def _settle() -> None:
+    """Spares the collector what was made until now, most of the heap, which stays until the end."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def _leave() -> bool:

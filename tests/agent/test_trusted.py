@@ -13,6 +13,7 @@ from modctl.agent.errors import ConfigurationError, RequestError
 from modctl.agent.settings import Policy, resolve
 from modctl.agent.trusted import TrustingEngine, checked
 from modctl.local import signing
+from modctl.local.frames import ATTACHMENTS
 from modctl.local.packages import laid_out
 
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -51,6 +52,16 @@ def test_signed_source_passes_and_loses_what_was_compiled() -> None:
     module = {"name": "a", "package": False, "source": TEXT}
     assert stripped["operations"] == [{"inject": {"name": "a", "modules": [module], "data": {}}}]
     assert stripped["reason"] == "r"
+
+
+def test_code_that_is_attached_is_lost_as_well() -> None:
+    request = {"operations": [inject()], "signatures": [signature("a", signing.text_digest(TEXT))]}
+    request["operations"][0]["inject"]["modules"][0]["code"] = [0, 3]
+    request[ATTACHMENTS] = memoryview(b"abc")
+    stripped, refusals = checked(request, TRUSTED, time.time())
+    assert refusals == []
+    assert not stripped[ATTACHMENTS]
+    assert "code" not in stripped["operations"][0]["inject"]["modules"][0]
 
 
 @pytest.mark.parametrize(

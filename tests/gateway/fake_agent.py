@@ -164,11 +164,12 @@ class FakeAgent:
         if frame.flags & frames.CANCEL:
             self.cancelled.add(frame.request_id)
             return
-        body = json.loads(frame.body.partition(frames.ATTACHED)[0])
+        told, _, attached = frame.body.partition(frames.ATTACHED)
+        body = json.loads(told)
         if frame.request_id == 0:
             self.own.append(body)
             return
-        self.seen.append(body)
+        self.seen.append({**body, frames.ATTACHMENTS: attached} if attached else body)
         threading.Thread(target=self._answer, args=(frame.request_id, body), daemon=True).start()
 
     def _answer(self, request_id: int, request: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from modctl.gateway.sources import Sources
+from modctl.local import frames
 from modctl.v1 import change_pb2, module_pb2, module_service_pb2
 
 from gateway.fake_agent import FakeAgent, applied, error, last, silent
@@ -35,6 +36,27 @@ def code_in(module: dict[str, Any]) -> Any:
 
 def changes(agent: FakeAgent) -> list[dict[str, Any]]:
     return [request for request in agent.seen if request["op"] == "change"]
+
+
+def test_code_is_attached_for_agents_that_take_it_so_and_base64_for_others(agent: Any, api: Stubs) -> None:
+    first, second, older = agent(attached_code=True, pid=11), agent(attached_code=True, pid=12), agent(pid=13)
+    files = package({"__init__.py": b"", "a.py": b"X = 1\n", "b.py": b"Y = 2\n", "x.bin": b"\0\xff"})
+    assert len(list(api.modules.InjectModule(injection("app", package=files), metadata=EVERYBODY))) == 3
+    [plain] = older.seen
+    expected = [code_in(module) for module in plain["operations"][0]["inject"]["modules"]]
+    assert [code.co_filename for code in expected] == [f"/modctl/app/{name}.py" for name in ("__init__", "a", "b")]
+    for one in (first, second):
+        [sent] = one.seen
+        attached = sent.pop(frames.ATTACHMENTS)
+        operation = sent["operations"][0]["inject"]
+        assert operation["data"] == {"x.bin": base64.b64encode(b"\0\xff").decode()}
+        end = 0
+        for module, code in zip(operation["modules"], expected, strict=True):
+            offset, length = module["code"]
+            assert offset == end
+            end = offset + length
+            assert marshal.loads(attached[offset:end]) == code
+        assert end == len(attached)
 
 
 def test_source_is_sent_as_text_and_code(agent: Any, api: Stubs) -> None:

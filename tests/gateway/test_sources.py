@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import marshal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ FILE = "/modctl/x.py"
 
 def run(content: bytes) -> dict[str, object]:
     compiled = Sources().compiled(content, FILE)
-    code = marshal.loads(base64.b64decode(compiled.code))
+    code = marshal.loads(compiled.code)
     assert code.co_filename == FILE
     world: dict[str, object] = {}
     exec(code, world)
@@ -149,7 +148,7 @@ def test_a_large_source_is_compiled_by_another_process() -> None:
     sources = Sources()
     compiled = sources.compiled(text.encode(), "/srv/ünïcode.py")
     world: dict[str, object] = {}
-    code = marshal.loads(base64.b64decode(compiled.code))
+    code = marshal.loads(compiled.code)
     exec(code, world)
     assert world["f3999"](1) == 4000  # type: ignore[operator]
     assert code.co_filename == "/srv/ünïcode.py"

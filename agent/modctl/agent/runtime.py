@@ -309,7 +309,8 @@ class Runtime:
             answer = self._succession.make_small(requests)
             if self._wire is not None:
                 requests.deliver(answer, self._wire)
-            timeout_s = 0.0  # there may be another one
+            if requests.has_small:
+                timeout_s = 0.0
         if self._wire is not None:
             timeout_s = min(timeout_s, self._serve(self._wire))
         return min(timeout_s, self._expire())
@@ -397,6 +398,7 @@ class Runtime:
             "policy": settings.policy.file if settings.policy is not None else None,
             "nats": settings.nats,
             "attachments": True,
+            "attached_code": True,
         }
         wire.tell({"hello": hello})
 

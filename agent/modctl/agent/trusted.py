@@ -17,6 +17,7 @@ from modctl.agent.engine.outcomes import Refusal, refused
 from modctl.agent.errors import RequestError
 from modctl.agent.wire import json_body
 from modctl.local import signing
+from modctl.local.frames import ATTACHMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,8 +81,8 @@ def checked(
                 if sources:
                     kept[verb]["modules"] = [_stripped(one) for one in sources]
         operations.append(kept)
-    # Plans are compiled code too: this process plans by itself.
-    return {**request, "operations": operations, "planned": None}, refusals
+    # Plans are compiled code too, and so is what is attached: this process plans by itself.
+    return {**request, "operations": operations, "planned": None, ATTACHMENTS: None}, refusals
 
 
 def _refusals(

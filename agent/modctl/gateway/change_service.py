@@ -125,7 +125,8 @@ class ChangeService:
 
         async def each(process: ConnectedProcess) -> None:
             try:
-                body = await bodies.of(await self._resolved(call, process, change))
+                attached = process.hello.get("attached_code") is True
+                body = await bodies.of(await self._resolved(call, process, change), attached=attached)
             except ContentRefusedError as refused:
                 await call.write(call.result(process, result=_refusal(refused, request_id)))
                 return
@@ -174,7 +175,7 @@ class Bodies:
 
     Args:
         change: what is asked for.
-        ready: the one that there is, where processes need not say where their sources are; else None.
+        ready: the one for agents that take attachments, where processes need not say where their sources are; or None.
         in_thread: runs something where it may block.
     """
 
@@ -182,31 +183,35 @@ class Bodies:
         self._change = change
         self._ready = ready
         self._in_thread = in_thread
-        self._made: dict[tuple[bytes, ...], asyncio.Future[bytes]] = {}
+        self._made: dict[tuple[tuple[bytes, ...], bool], asyncio.Future[bytes]] = {}
 
-    async def of(self, resolved: tuple[bytes, ...]) -> bytes:
+    async def of(self, resolved: tuple[bytes, ...], *, attached: bool) -> bytes:
         """The request for a process that answered so.
+
+        Args:
+            resolved: what it answered.
+            attached: whether its agent takes code behind the JSON.
 
         Raises:
             ContentRefusedError: a file cannot be compiled.
             CallFailure: the answer cannot be understood.
         """
-        if self._ready is not None:
+        if self._ready is not None and attached:
             return self._ready
-        made = self._made.get(resolved)
+        made = self._made.get((resolved, attached))
         if made is None:
-            made = self._made[resolved] = asyncio.ensure_future(self._make(resolved))
+            made = self._made[resolved, attached] = asyncio.ensure_future(self._make(resolved, attached=attached))
         return await asyncio.shield(made)
 
-    async def _make(self, resolved: tuple[bytes, ...]) -> bytes:
+    async def _make(self, resolved: tuple[bytes, ...], *, attached: bool) -> bytes:
         found = [_modules(answer) for answer in resolved]
-        body: bytes = await self._in_thread(lambda: self._change.body(found))
+        body: bytes = await self._in_thread(lambda: self._change.body(found, attached=attached))
         return body
 
 
 def _prepared(change: Change) -> tuple[Change, bytes | None]:
     """A change, and what is sent of it where that depends on no process. Compiles: call it in a worker thread."""
-    return change, None if change.resolutions() else change.body()
+    return change, None if change.resolutions() else change.body(attached=True)
 
 
 def _not_asked(failure: CallFailure) -> CallFailure:

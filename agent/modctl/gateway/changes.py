@@ -15,10 +15,11 @@ from modctl.gateway.policy.model import DEFAULT
 from modctl.gateway.sources import MAGIC, MAX_SOURCE_BYTES, OPTIMIZE, Sources
 from modctl.local import packages
 from modctl.local.archives import ArchiveError, unpacked
+from modctl.local.frames import ATTACHED
 from modctl.v1 import change_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from google.protobuf.message import Message
     from modctl.gateway.policy.model import Limits
@@ -79,11 +80,12 @@ class Change:
         names = [one.name for one in self._asked]
         return names, {one.name: one.source for one in self._asked if one.HasField("source")}
 
-    def body(self, resolved: Sequence[Sequence[dict[str, Any]]] = ()) -> bytes:
+    def body(self, resolved: Sequence[Sequence[dict[str, Any]]] = (), *, attached: bool = False) -> bytes:
         """The body of the request to an agent. Reads and compiles files: call it in a worker thread.
 
         Args:
             resolved: for each of resolutions() what the process answered.
+            attached: whether the agent takes code behind the JSON; in base64 within it it costs both sides more.
 
         Raises:
             ContentRefusedError: a file of a module cannot be compiled.
@@ -102,7 +104,8 @@ class Change:
                     operation = {"reimport": {**operation["reimport"], "modules": modules}}
             operations.append(operation)
         self._raise_faults()
-        return encoded({**self._head, "operations": operations})
+        body = {**self._head, "operations": operations}
+        return _with_attachments(body) if attached else encoded(body)
 
     # -- one operation
 
@@ -251,8 +254,27 @@ def made_up(name: str) -> str:
 
 
 def encoded(body: dict[str, Any]) -> bytes:
-    """A request's body."""
-    return json.dumps(body, separators=(",", ":")).encode()
+    """A request's body. Code in it becomes base64."""
+    return _json(body, lambda data: base64.b64encode(data).decode("ascii"))
+
+
+def _with_attachments(body: dict[str, Any]) -> bytes:
+    """A request's body; code is behind the JSON, which says where: [offset, length]."""
+    pieces: list[bytes] = []
+    length = 0
+
+    def attach(data: bytes) -> list[int]:
+        nonlocal length
+        pieces.append(data)
+        length += len(data)
+        return [length - len(data), len(data)]
+
+    told = _json(body, attach)
+    return b"".join([told, ATTACHED, *pieces]) if pieces else told
+
+
+def _json(body: dict[str, Any], of_bytes: Callable[[bytes], object]) -> bytes:
+    return json.dumps(body, separators=(",", ":"), default=of_bytes).encode()
 
 
 def contents_of(options: change_pb2.ChangeOptions, operations: Iterable[Message]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import io
 import marshal
@@ -36,14 +35,14 @@ class Compiled(NamedTuple):
         text: the source as text.
         digest: sha256 of its bytes.
         filename: co_filename of the code.
-        code: base64 of the marshalled code.
+        code: the code, marshalled.
         straight: whether executing it can neither wait nor run anybody's code.
     """
 
     text: str
     digest: str
     filename: str
-    code: str
+    code: bytes
     straight: bool
 
 
@@ -79,7 +78,7 @@ class Sources:
         if marshalled is None:
             code = code_of(text, filename)
             marshalled, straight = marshal.dumps(code), is_straight(code)
-        made = Compiled(text, key[0], filename, base64.b64encode(marshalled).decode("ascii"), straight)
+        made = Compiled(text, key[0], filename, marshalled, straight)
         self._keep(key, made)
         return made
 

@@ -6,11 +6,11 @@ Whether it can be done is the plan's question; here only what no well-meaning ga
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any, Final
 
 from modctl.agent.errors import RequestError
+from modctl.local.frames import ATTACHMENTS
 from modctl.source.tuples import NamedTuple
 
 MODE_FRESH: Final = "REIMPORT_MODE_FRESH"
@@ -128,7 +128,8 @@ def parse(request: dict[str, Any]) -> ChangeRequest:
     raw = _list(request, "operations")
     if not raw:
         raise bad("the change has no operations")
-    operations = tuple(_operation(item) for item in raw)
+    attached = request.get(ATTACHMENTS) or memoryview(b"")
+    operations = tuple(_operation(item, attached) for item in raw)
     if len(operations) > 1 and any(type(operation) is Undo for operation in operations):
         raise bad("undo stands alone in a change")
     return ChangeRequest(
@@ -150,7 +151,7 @@ def bad(problem: str) -> RequestError:
     return RequestError("INVALID_ARGUMENT", "BAD_REQUEST", problem)
 
 
-def _operation(item: Any) -> Operation:
+def _operation(item: Any, attached: memoryview) -> Operation:
     if not isinstance(item, dict) or len(item) != 1:
         raise bad("an operation is an object with one key, its verb")
     verb, fields = next(iter(item.items()))
@@ -169,7 +170,7 @@ def _operation(item: Any) -> Operation:
     if verb == "evict":
         return Evict(name, _flag(fields, "recursive"), _text(fields, "base_digest"))
     if verb == "inject":
-        return _inject(name, fields)
+        return _inject(name, fields, attached)
     if verb == "reimport":
         mode = _text(fields, "mode") or MODE_FRESH
         if mode == "REIMPORT_MODE_UNSPECIFIED":
@@ -182,18 +183,18 @@ def _operation(item: Any) -> Operation:
             _flag(fields, "recursive"),
             _text(fields, "base_digest"),
             _number(fields, "ttl_s"),
-            _sent_modules(fields),
+            _sent_modules(fields, attached),
         )
     raise bad(f"there is no operation {verb!r}")
 
 
-def _inject(name: str, fields: dict[str, Any]) -> Inject:
+def _inject(name: str, fields: dict[str, Any], attached: memoryview) -> Inject:
     given = [key for key in ("modules", "attributes", "alias_of", "block") if fields.get(key) not in (None, "", False)]
     if len(given) != 1:
         raise bad(
             f"inject {name!r} needs just one of modules, attributes, alias_of and block; it has {given or 'none'}"
         )
-    modules = _sent_modules(fields)
+    modules = _sent_modules(fields, attached)
     if given == ["modules"]:
         if not modules or modules[0].name != name:
             raise bad(f"the first module of inject {name!r} must be {name!r} itself")
@@ -214,7 +215,7 @@ def _inject(name: str, fields: dict[str, Any]) -> Inject:
     for path, encoded in _object(fields, "data").items():
         try:
             data[path] = base64.b64decode(encoded, validate=True)
-        except (TypeError, ValueError, binascii.Error):  # noqa: PERF203 - as above
+        except (TypeError, ValueError):  # noqa: PERF203 - as above
             raise bad(f"inject {name!r}: the data file {path!r} is not base64") from None
     return Inject(
         name=name,
@@ -230,11 +231,11 @@ def _inject(name: str, fields: dict[str, Any]) -> Inject:
     )
 
 
-def _sent_modules(fields: dict[str, Any]) -> tuple[SentModule, ...]:
-    return tuple(_sent_module(item) for item in _list(fields, "modules"))
+def _sent_modules(fields: dict[str, Any], attached: memoryview) -> tuple[SentModule, ...]:
+    return tuple(_sent_module(item, attached) for item in _list(fields, "modules"))
 
 
-def _sent_module(item: Any) -> SentModule:
+def _sent_module(item: Any, attached: memoryview) -> SentModule:
     if not isinstance(item, dict):
         raise bad("a module that is sent along is an object")
     source = item.get("source")
@@ -245,10 +246,6 @@ def _sent_module(item: Any) -> SentModule:
         isinstance(stat, list) and len(stat) == 3 and all(type(number) is int for number in stat)
     ):
         raise bad("a module's stat is three whole numbers")
-    try:
-        code = base64.b64decode(_text(item, "code"), validate=True)
-    except (ValueError, binascii.Error):
-        raise bad("a module's code is not base64") from None
     optimize = item.get("optimize", 0)
     return SentModule(
         name=_text(item, "name"),
@@ -258,11 +255,25 @@ def _sent_module(item: Any) -> SentModule:
         filename=_text(item, "filename"),
         origin=_text(item, "origin"),
         stat=None if stat is None else (stat[0], stat[1], stat[2]),
-        code=code,
+        code=_code(item.get("code"), attached),
         magic=_text(item, "magic"),
         optimize=optimize if type(optimize) is int else -1,
         straight=_flag(item, "straight"),
     )
+
+
+def _code(value: Any, attached: memoryview) -> bytes:
+    """Marshalled code: in base64, or where it lies in what is attached, [offset, length]; b"" where there is none."""
+    if type(value) is list and len(value) == 2:
+        offset, length = value
+        whole = type(offset) is int and type(length) is int
+        if whole and offset >= 0 and 0 <= length <= len(attached) - offset:
+            return bytes(attached[offset : offset + length])
+        raise bad("a module's code is not within what is attached")
+    try:
+        return base64.b64decode(value or "", validate=True)
+    except (TypeError, ValueError):
+        raise bad("a module's code is not base64") from None
 
 
 def _text(fields: dict[str, Any], key: str) -> str:

@@ -2,6 +2,7 @@
 
 reload ─▶ baselines, dependents ─▶ modctl.source (plan) ─▶ transaction: stage ─▶ merge ─▶ commit ─▶ journal
 
+changing ← bringing, records, reload      (a request to its answer)
 values ← states ← world ← rehome          operations ← journal
 merge ← functions, classes, enums, data   evaluate ← running ← class_parts, opaque
 """

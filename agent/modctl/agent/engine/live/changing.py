@@ -3,77 +3,32 @@
 from __future__ import annotations
 
 import sys
-from hashlib import sha256
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modctl.agent import standby
-from modctl.agent.engine import inventory, lines, table
 from modctl.agent.engine.holding import Prepared
 from modctl.agent.engine.journal import Revision
-from modctl.agent.engine.live import keeping
-from modctl.agent.engine.live.baselines import source_of
+from modctl.agent.engine.live.bringing import ACTION, Bringing
 from modctl.agent.engine.live.failures import RefusedError, StagingError
 from modctl.agent.engine.live.journal import Journal as PatchJournal
-from modctl.agent.engine.live.keeping import decode
-from modctl.agent.engine.live.known import KnownBaselines, digest_of_text
+from modctl.agent.engine.live.known import KnownBaselines
 from modctl.agent.engine.live.opaque import Policy
 from modctl.agent.engine.live.operations import ConflictError
 from modctl.agent.engine.live.planned import Asking, Offer, offer_of
+from modctl.agent.engine.live.records import Records
 from modctl.agent.engine.live.reload import Reloader, check
-from modctl.agent.engine.operations import Reimport
 from modctl.agent.engine.outcomes import Refusal, failed, refused
-from modctl.agent.engine.patterns import matcher
-from modctl.agent.engine.protect import Protector
 from modctl.agent.engine.raised import python_error
-from modctl.agent.engine.recorder import stat_of_file
-from modctl.agent.engine.safe import MISSING
-from modctl.agent.engine.versions import digest_of, version_of
+from modctl.agent.engine.versions import version_of
 
 if TYPE_CHECKING:
     from modctl.agent.engine.changes import Changes
-    from modctl.agent.engine.generations import Stat
+    from modctl.agent.engine.live.bringing import Brought
     from modctl.agent.engine.live.report import Report
     from modctl.agent.engine.live.transaction import Transaction
     from modctl.agent.engine.memory import Memory
     from modctl.agent.engine.operations import ChangeRequest
-
-ACTION = "ACTION_RELOAD"
-
-
-class Brought:
-    """One module's new source and where it came from.
-
-    Args:
-        source: its text; empty where a gateway has read it and nobody here need.
-        digest: of its bytes, where it is known.
-        stat: of the file that it is.
-        sent: whether it came with the request.
-    """
-
-    def __init__(self, source: str, digest: str, stat: Stat | None, *, sent: bool) -> None:
-        self.source = source
-        self.digest = digest
-        self.stat = stat
-        self.sent = sent
-        #: The bytes, compressed, where a gateway has read them.
-        self.packed: bytes | None = None
-
-
-class _Facts(dict[str, inventory.Facts]):
-    """What entries are, each looked at once for a request."""
-
-    def __init__(self, entries: dict[str, Any]) -> None:
-        super().__init__()
-        self.entries = entries
-
-    def __missing__(self, name: str) -> inventory.Facts:
-        found = self[name] = inventory.facts_of(name, self.entries[name])
-        return found
-
-    def is_source(self, name: str) -> bool:
-        """Whether it is a module with source."""
-        return type(self.entries.get(name)) is ModuleType and self[name].kind == inventory.SOURCE
 
 
 class Patching:
@@ -82,6 +37,7 @@ class Patching:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self.baselines = KnownBaselines(memory)
+        self._records = Records(memory, self.baselines)
         self.reloader = Reloader(self.baselines, self._journals)
 
     def _journals(self) -> list[PatchJournal]:
@@ -94,9 +50,10 @@ class Patching:
             standby.before_waiting()  # sources are read and compared here
         if offer is not None and offer.asks:
             Asking(offer, self.baselines, []).answer()
-        brought, new, refusals = self._brought(changes, request, planned=offer is not None)
-        if refusals:
-            return refused(refusals)
+        bringing = Bringing(self._memory, changes.distributions, request, planned=offer is not None)
+        if bringing.refusals:
+            return refused(bringing.refusals)
+        brought, new = bringing.brought, bringing.new
         policy = Policy(timeout_s=request.timeout_s, **policy_of(request))
         try:
             if offer is None:
@@ -122,7 +79,7 @@ class Patching:
             message = f"{len(batch)} assignments would be made; nothing has changed"
             return {"outcome": "OUTCOME_PLANNED", "modules": modules, "message": message, **_told(transaction.report)}
         if not len(batch) and not transaction.new_texts:
-            self._note_unchanged(transaction, brought, offer)
+            self._records.note_unchanged(transaction, brought, offer)
             message = "what is loaded does this already"
             return {"outcome": "OUTCOME_UNCHANGED", "modules": modules, "message": message, **_told(transaction.report)}
 
@@ -196,21 +153,21 @@ class Patching:
         committed_at_unix_s = memory.holding.switched()
         self._settle(transaction, journal, offer)
         number = memory.journal.newest + 1
-        states = {name: self._state(name) for name in transaction.plans}
-        self._note(transaction, brought, number)
+        states = {name: self._records.state(name) for name in transaction.plans}
+        self._records.note(transaction, brought, number)
         for module in modules:
             module["after"] = version_of(memory, module["name"])
 
         def back() -> None:
             for name, state in states.items():
-                self._restore(name, state)
+                self._records.restore(name, state)
 
-        after = {name: self._state(name) for name in transaction.plans}
+        after = {name: self._records.state(name) for name in transaction.plans}
         journal.afterwards.append(back)
 
         def forth() -> None:
             for name, state in after.items():
-                self._restore(name, state)
+                self._records.restore(name, state)
 
         journal.backwards.append(forth)
         revision = Revision(number, request.identity, request.reason, modules, [], request.request_id)
@@ -229,163 +186,6 @@ class Patching:
             "message": _sentence(report),
             **_told(report),
         }
-
-    # -- what is brought
-
-    def _brought(
-        self, changes: Changes, request: ChangeRequest, *, planned: bool
-    ) -> tuple[dict[str, Brought], dict[str, tuple[str, str, bool]], list[Refusal]]:
-        refusals: list[Refusal] = []
-        brought: dict[str, Brought] = {}
-        new: dict[str, tuple[str, str, bool]] = {}
-        entries = table.named()
-        protector, facts = Protector(entries, changes.distributions), _Facts(entries)
-        for operation in request.operations:
-            if not isinstance(operation, Reimport):
-                hint = "send changes in place and other operations as two change sets"
-                refusals.append(Refusal(getattr(operation, "name", ""), "", "UNSUPPORTED", "mode", hint))
-                continue
-            sent = {module.name: module for module in operation.modules if module.source is not None}
-            for name, module in sent.items():
-                if name not in entries and module.source is not None:
-                    new[name] = (module.source, module.filename or module.origin, module.package)
-            pattern = is_pattern(operation.name)
-            for name in self._names(operation, entries, facts, refusals):
-                if name in new and name not in entries:
-                    continue
-                refusal = self._refusal(name, operation, protector, facts, request)
-                if refusal is not None:
-                    if not pattern:  # a pattern takes what it may
-                        refusals.append(refusal)
-                    continue
-                try:
-                    if name in sent:
-                        source = sent[name].source
-                        assert source is not None
-                        brought[name] = Brought(source, sent[name].digest, None, sent=True)
-                    elif (read := self._from_disk(name, entries[name], facts, planned=planned)) is not None:
-                        brought[name] = read
-                except RefusedError as error:
-                    refusals.append(Refusal(name, ACTION, error.reason, error.rule, error.hint))
-        if not brought and not refusals:
-            hint = "it is not loaded; `modctl inject` brings it in, `modctl import` loads it from the target's disk"
-            refusals = [Refusal(name, ACTION, "NOT_LOADED", "loaded", hint) for name in new]
-        return brought, {name: _as_package(name, each, {*new, *entries}) for name, each in new.items()}, refusals
-
-    def _names(self, operation: Reimport, entries: dict[str, Any], facts: _Facts, refusals: list[Refusal]) -> list[str]:
-        """The modules that an operation is about; of a pattern, those whose file is not what is loaded."""
-        if is_pattern(operation.name):
-            fits = matcher([operation.name])
-            found = [n for n, each in entries.items() if (fits is None or fits(n)) and facts.is_source(n)]
-            if found:
-                return [name for name in found if self._differs(name, entries[name], facts)]
-        else:
-            found = [operation.name, *(module.name for module in operation.modules if module.name != operation.name)]
-            if operation.recursive:
-                found += [n for n in table.descendants(operation.name) if facts.is_source(n)]
-        if not found:
-            hint = "no loaded module with source has such a name; `modctl list` tells what is loaded"
-            refusals.append(Refusal(operation.name, ACTION, "NOT_LOADED", "pattern", hint))
-        return list(dict.fromkeys(found))
-
-    def _differs(self, name: str, module: Any, facts: _Facts) -> bool:
-        """Whether a module's file may not be what is loaded: other code was put in, or the file was written since."""
-        path = facts[name].origin
-        self._memory.origins.note(name, module, path)
-        loaded = self._memory.generations.loaded(module)
-        found = stat_of_file(path)
-        return found is not None and loaded is not None and (loaded.patched or loaded.stat != found)
-
-    def _refusal(
-        self, name: str, operation: Reimport, protector: Protector, facts: _Facts, request: ChangeRequest
-    ) -> Refusal | None:
-        if table.get(name) is MISSING:
-            return Refusal(name, ACTION, "NOT_LOADED", "loaded", f"{name} is not loaded; `modctl import` loads it")
-        protection = protector.protection_of(name, facts[name] if name in facts.entries else None, in_place=True)
-        if protection is not None and not (protection.lifts and name in request.override_protected):
-            return Refusal(name, ACTION, "PROTECTED", protection.rule, protection.hint)
-        if operation.base_digest and name == operation.name and digest_of(self._memory, name) != operation.base_digest:
-            hint = "something else is loaded than the change was made for; look again"
-            return Refusal(name, ACTION, "BASE_DIFFERS", "base_digest", hint)
-        return None
-
-    def _from_disk(self, name: str, module: Any, facts: _Facts, *, planned: bool) -> Brought | None:
-        if type(module) is not ModuleType:
-            raise RefusedError(name, "NOT_A_MODULE", "its entry is no plain module", "Use inject --replace")
-        path = facts[name].origin
-        stat = stat_of_file(path)
-        if stat is None:
-            source = source_of(name, module, path)
-            return Brought(source, digest_of_text(source) if planned else "", None, sent=False)
-        if planned:
-            return Brought("", "", stat, sent=False)  # the gateway reads it
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-            return Brought(decode(data), f"sha256:{sha256(data).hexdigest()}", stat, sent=False)
-        except (OSError, UnicodeError, SyntaxError) as error:
-            raise RefusedError(
-                name, "NO_SOURCE", f"its file cannot be read: {error}", "Send the source along"
-            ) from error
-
-    # -- what is remembered
-
-    def _note(self, transaction: Transaction, brought: dict[str, Brought], number: int) -> None:
-        memory = self._memory
-        for name, plan in transaction.plans.items():
-            module = sys.modules.get(name)
-            if type(module) is not ModuleType:
-                continue
-            each = brought.get(name)
-            if each is not None and plan.changed:
-                self._loaded_from(module, each)
-            if plan.changed:
-                memory.generations.changed(name, module, module.__dict__.get("__spec__"), number)
-                lines.refresh(module, memory.generations)
-            memory.rows.forget(name)
-
-    def _loaded_from(self, module: ModuleType, each: Brought) -> None:
-        generations = self._memory.generations
-        loaded = generations.remember(module)
-        loaded.digest, loaded.patched = each.digest, each.sent
-        loaded.source = each.source if each.sent else None
-        if not each.sent:
-            loaded.stat, loaded.proven, loaded.state = each.stat, each.stat is not None, ""
-            path = module.__dict__.get("__file__") or ""
-            packed = each.packed
-            packed = keeping.keep(path, each.stat) if packed is None else keeping.take(path, each.stat, packed)
-            generations.keep(loaded, packed)
-
-    def _note_unchanged(self, transaction: Transaction, brought: dict[str, Brought], offer: Offer | None) -> None:
-        """Nothing that runs differs: what is loaded is the new text all the same."""
-        for name, plan in transaction.plans.items():
-            module = sys.modules.get(name)
-            if type(module) is ModuleType and name in brought and plan.changed:
-                if offer is None:
-                    self.baselines.remember(module, plan.new)
-                else:
-                    self.baselines.put_on_record(module, offer.entries[name].digest, offer.entries[name].packed)
-                self._loaded_from(module, brought[name])
-                self._memory.rows.forget(name)
-
-    def _state(self, name: str) -> tuple[Any, ...]:
-        loaded = self._memory.generations.loaded(sys.modules.get(name))
-        if loaded is None:
-            return ()
-        return loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, loaded.kept
-
-    def _restore(self, name: str, state: tuple[Any, ...]) -> None:
-        module = sys.modules.get(name)
-        if state and type(module) is ModuleType:
-            loaded = self._memory.generations.remember(module)
-            loaded.digest, loaded.patched, loaded.source, loaded.stat, loaded.proven, loaded.state, kept = state
-            self._memory.generations.keep(loaded, kept)
-            number = self._memory.journal.newest + 1
-            self._memory.generations.changed(name, module, module.__dict__.get("__spec__"), number)
-            self._memory.rows.forget(name)
-            lines.refresh(module, self._memory.generations)
-
-    # -- what is told
 
     def _modules(
         self, report: Report, before: dict[str, dict[str, Any]], brought: dict[str, Brought]
@@ -478,17 +278,6 @@ def policy_of(request: ChangeRequest) -> dict[str, Any]:
         return {}
     allowed = {"not_transactional": bool, "keep_removed": bool, "side_effects": str, "services": str}
     return {key: given[key] for key, kind in allowed.items() if type(given.get(key)) is kind}
-
-
-def _as_package(name: str, sent: tuple[str, str, bool], names: set[str]) -> tuple[str, str, bool]:
-    """A module that others lie below is a package."""
-    source, filename, package = sent
-    return source, filename, package or any(other.startswith(f"{name}.") for other in names)
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a name stands for all names that match it."""
-    return any(character in name for character in "*?[")
 
 
 def _told(report: Report) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 python attacks.py NAME PORT SECONDS      attacks
 python attacks.py measure [ROUNDS [S]]   starts a service, attacks it, prints its p99 against that of quiet times
+python attacks.py apart [ROUNDS [S]]     the same where attackers and gateway have processors of their own
 """
 
 from __future__ import annotations
@@ -237,12 +238,24 @@ def p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
 
-def under_attack(name: str, http_port: int, port: int, seconds: float) -> list[float]:
-    """The service's latencies while a process of its own attacks the gateway."""
+def under_attack(
+    name: str, http_port: int, port: int, seconds: float, processors: set[int] | None = None
+) -> list[float]:
+    """The service's latencies while a process of its own attacks the gateway.
+
+    Args:
+        name: the attack.
+        http_port: where the service is asked.
+        port: what is attacked.
+        seconds: how long.
+        processors: where the attacker runs; None is anywhere.
+    """
     attacker = subprocess.Popen(
         [sys.executable, __file__, name, str(port), str(seconds + 1)], stdout=subprocess.DEVNULL
     )
     try:
+        if processors is not None:
+            os.sched_setaffinity(attacker.pid, processors)
         time.sleep(0.7)
         return latencies_ms(http_port, seconds)
     finally:
@@ -278,19 +291,32 @@ def sink(port: int) -> None:
                     one.close()
 
 
-def measure(rounds: int = 7, seconds: float = 3.0) -> bool:
+def bind(pid: int, processors: set[int]) -> None:
+    """Has a process, all of its threads and those to come, run on these alone."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), processors)
+
+
+def measure(rounds: int = 7, seconds: float = 3.0, apart: bool = False) -> bool:
     """Prints a line for each attack; whether the service noticed none of them.
 
     In each round the service's p99 is taken in quiet, while the gateway is attacked, and while a sink is attacked that
     does nothing: the attacker itself takes processors from the service, and is not ours. Said are the medians over the
     rounds of p99 and of its ratios, each within one round.
 
+    With `apart` the service and who asks it have one processor for themselves, the attacker and the gateway the others:
+    then a difference is what the gateway does to the service, not what it takes of the machine.
+
     On a machine with other work raise all of it above that. `nice` alone does not where the kernel shares processors
     between sessions (/proc/sys/kernel/sched_autogroup_enabled): write it to /proc/PID/autogroup of each session, too.
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from support import gateways
     from support.services import Service, free_port
 
+    first, *others = sorted(os.sched_getaffinity(0))
+    theirs = set(others) if apart else None
     middle = statistics.median
     unnoticed = True
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="mc-") as folder:
@@ -305,21 +331,26 @@ def measure(rounds: int = 7, seconds: float = 3.0) -> bool:
             service.wait_for_agents(1, listening=True)
             wait_for(http_port)
             wait_for(sink_port)
+            if theirs:
+                bind(service.pid, {first})
+                bind(os.getpid(), {first})
+                bind(drain_pipe.pid, theirs)
+                bind(gateways.pids(state)[0], theirs)
             latencies_ms(http_port, 1.0)
             for name in ATTACKS:
-                quiet, loud, apart = [], [], []
+                quiet, loud, sunk = [], [], []
                 for _ in range(rounds):
                     quiet.append(p99(latencies_ms(http_port, seconds)))
-                    loud.append(p99(under_attack(name, http_port, port, seconds)))
-                    apart.append(p99(under_attack(name, http_port, sink_port, seconds)))
+                    loud.append(p99(under_attack(name, http_port, port, seconds, theirs)))
+                    sunk.append(p99(under_attack(name, http_port, sink_port, seconds, theirs)))
                     time.sleep(0.5)
                 ratio = middle([one / other for one, other in zip(loud, quiet, strict=True)])
-                ours = middle([one / other for one, other in zip(loud, apart, strict=True)])
+                ours = middle([one / other for one, other in zip(loud, sunk, strict=True)])
                 noticed = ratio > UNNOTICED
                 unnoticed = unnoticed and not noticed
                 print(
                     f"{name:13} p99 {middle(loud):6.2f} ms; quiet {middle(quiet):6.2f} ms, ratio {ratio:.2f}; "
-                    f"a sink attacked {middle(apart):6.2f} ms, ratio {ours:.2f}{'  NOTICED' if noticed else ''}",
+                    f"a sink attacked {middle(sunk):6.2f} ms, ratio {ours:.2f}{'  NOTICED' if noticed else ''}",
                     flush=True,
                 )
         finally:
@@ -330,9 +361,9 @@ def measure(rounds: int = 7, seconds: float = 3.0) -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "measure":
-        given = [int(word) for word in sys.argv[2:3]] + [float(word) for word in sys.argv[3:4]]
-        sys.exit(not measure(*given))
+    if sys.argv[1] in ("measure", "apart"):
+        rounds, seconds = int((sys.argv[2:3] or ["7"])[0]), float((sys.argv[3:4] or ["3"])[0])
+        sys.exit(not measure(rounds, seconds, apart=sys.argv[1] == "apart"))
     elif sys.argv[1] == "sink":
         sink(int(sys.argv[2]))
     else:

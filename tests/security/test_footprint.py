@@ -72,6 +72,25 @@ def test_a_gateway_has_bounds_and_goes_before_the_service(served: tuple[Service,
     assert score(pid) == min(1000, score(service.pid) + footprint.FIRST_TO_GO) > score(service.pid)
 
 
+def test_a_service_with_large_stacks_has_a_gateway_all_the_same(short_dir: Path, state_dir: Path) -> None:
+    """Half a GiB for each thread: two dozen of them are beyond the bound, though nothing of it is used."""
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("stacks may not be made larger here")
+    program = short_dir / "host.py"
+    program.write_text(SERVICE)
+    started = f"ulimit -s {512 * 1024} && exec {sys.executable} {program} {free_port()} {free_port()}"
+    service = Service(["sh", "-c", started], state_dir=state_dir)
+    try:
+        service.wait_for_agents(1, listening=True)
+        [pid] = gateways.pids(state_dir)
+        assert resource.prlimit(pid, resource.RLIMIT_DATA)[0] > footprint.MEMORY_BYTES
+        for _ in range(3):
+            modctl("list", "sys", state_dir=state_dir)
+        assert gateways.pids(state_dir) == [pid]
+    finally:
+        service.end()
+
+
 def test_one_that_is_filled_ends_and_the_next_one_serves(served: tuple[Service, int, int]) -> None:
     """Three hundred MiB instead of two thousand: the machine that tests it has others on it."""
     service, http_port, port = served

@@ -19,6 +19,9 @@ _log = logging.getLogger("modctl.gateway")
 
 #: What it may have of its own, written to or not: twenty times what hundreds of processes need.
 MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
+#: Stacks of threads count, used or not: where they are larger than usual, so many of them are allowed for.
+_THREADS: Final = 64
+_USUAL_STACK_BYTES: Final = 8 * 1024 * 1024
 #: By how much more readily than the service it is killed where memory runs out: half of the kernel's scale.
 FIRST_TO_GO: Final = 500
 _MOST_READILY: Final = 1000
@@ -31,12 +34,18 @@ def bound() -> None:
     """Bounds memory, puts itself before the service where memory runs out, and leaves no core files, which have tokens
     in them. What the system does not know or allow stays as it is.
     """
-    _limit(resource.RLIMIT_DATA, MEMORY_BYTES)
+    _limit(resource.RLIMIT_DATA, MEMORY_BYTES + _THREADS * max(0, _stack_bytes() - _USUAL_STACK_BYTES))
     _limit(resource.RLIMIT_CORE, 0)
     with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
         score = min(_MOST_READILY, int(file.read()) + FIRST_TO_GO)
         file.seek(0)
         file.write(str(score))
+
+
+def _stack_bytes() -> int:
+    """How large a thread's stack is: what the service was started with goes for it and all that it starts."""
+    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return 0 if soft == resource.RLIM_INFINITY else soft
 
 
 def _limit(what: int, most: int) -> None:

@@ -49,10 +49,10 @@ def _stack_bytes() -> int:
 
 
 def _limit(what: int, most: int) -> None:
-    hard = resource.getrlimit(what)[1]
-    if hard == resource.RLIM_INFINITY or hard > most:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(what, (most, most))
+    """Lowers a limit; one that is lower already stays."""
+    soft, hard = (most if at == resource.RLIM_INFINITY else min(at, most) for at in resource.getrlimit(what))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(what, (soft, hard))
 
 
 async def keep_small() -> None:
@@ -63,10 +63,11 @@ async def keep_small() -> None:
         return
     while True:
         await asyncio.sleep(TRIM_EVERY_S)
-        if resident_bytes() > TRIM_ABOVE_BYTES:
-            before = resident_bytes()
+        before = resident_bytes()
+        if before > TRIM_ABOVE_BYTES:
             await asyncio.get_running_loop().run_in_executor(None, trim, 0)
-            _log.info("%d MiB were in memory, %d are", before >> 20, resident_bytes() >> 20)
+            if (after := resident_bytes()) < before // 2:
+                _log.info("%d MiB were in memory, %d are", before >> 20, after >> 20)
 
 
 def resident_bytes() -> int:

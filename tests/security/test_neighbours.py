@@ -170,7 +170,8 @@ def test_a_squatted_socket_gets_nothing_of_a_service(short_dir: Path) -> None:
     state.mkdir(mode=0o755)
     code = (
         "import socket, time\n"
-        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777); s.listen(5)\n"
+        "early = sys.argv[1] + '.early'; s = socket.socket(socket.AF_UNIX); s.bind(early); os.chmod(early, 0o777)\n"
+        "s.listen(5); os.rename(early, sys.argv[1])\n"  # who sees it can dial it
         "s.settimeout(6); heard = b''; dialled = 0\n"
         "try:\n"
         "    while True:\n"

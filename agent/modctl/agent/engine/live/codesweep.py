@@ -43,6 +43,9 @@ _CO_OPTIMIZED = 0x1
 _FEW = 24
 #: Code that runs where it stands: no function is ever made from it and kept.
 _AT_ONCE = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
+#: Python 3.12 freezes what it has made before anything of a program runs: some 375 objects, no function of which is one
+#: of the program's. Who calls gc.freeze() freezes ten times as many.
+_FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 _KEEPS_LINES = sys.version_info >= (3, 13)
 
 
@@ -240,10 +243,10 @@ def find_elsewhere(changing: list[LiveCodes], notes: list[str], journals: Iterab
 
 def unfreeze() -> bool:
     """Undoes gc.freeze(), which hides objects from every look at the heap; whether it was in force."""
-    frozen = gc.get_freeze_count() > 0
-    if frozen:
-        gc.unfreeze()
-    return frozen
+    if gc.get_freeze_count() <= _FROZEN_AT_START:
+        return False
+    gc.unfreeze()
+    return True
 
 
 def functions_with(held: list[Any]) -> list[FunctionType]:

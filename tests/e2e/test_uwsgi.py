@@ -45,6 +45,17 @@ def app(environ, start_response):
 """
 )
 
+#: What importing uWSGI's own helper comes to; it is not installed everywhere.
+DECORATORS = """
+import sys, types, uwsgi
+decorators = sys.modules["uwsgidecorators"] = types.ModuleType("uwsgidecorators")
+decorators.postfork_chain = []
+def hook():
+    for each in decorators.postfork_chain:
+        each()
+uwsgi.post_fork_hook = hook
+"""
+
 #: The master has loaded the program too, except where workers load it for themselves.
 HOSTS = [
     Host("threads", WSGI, (*OPTIONS, "--enable-threads"), agents=WORKERS + 1),
@@ -93,6 +104,33 @@ def test_without_threads_uwsgi_serves_on_unharmed() -> None:
         answers = [fetch(url) for _ in range(50)]
         assert all(answer and answer.startswith("hello ") for answer in answers), service.output[-2000:]
         service.stop(signal.SIGTERM, within_s=20.0)
+        until(lambda: not processes.mentioning(str(service.state_dir)), 15.0, what="the end of all", every_s=0.2)
+    finally:
+        service.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("decorated", [False, True], ids=["hook", "uwsgidecorators"])
+def test_workers_that_are_told_to_end_while_their_agents_start_do_end(decorated: bool) -> None:
+    """uWSGI would print what the signal raised in the hook, and go on without it: for a minute, or for ever."""
+    folder = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
+    program = WSGI.replace(
+        "agent.start(",
+        """
+import time
+from modctl.agent.runtime import Runtime
+def slow(runtime):
+    open(f"{os.environ['MODCTL_STATE_DIR']}/starts-{os.getpid()}", "w").close()
+    time.sleep(60)
+Runtime.reborn = slow
+agent.start(""",
+        1,
+    )
+    program = DECORATORS + program if decorated else program
+    service, _ = Host("slow-start", program, OPTIONS, agents=0).start(folder, interpreter=uwsgi.binary())
+    try:
+        until(lambda: len(list(service.state_dir.glob("starts-*"))) == WORKERS, 20.0, what="workers in the hook")
+        service.stop(signal.SIGTERM, within_s=15.0)
         until(lambda: not processes.mentioning(str(service.state_dir)), 15.0, what="the end of all", every_s=0.2)
     finally:
         service.end()

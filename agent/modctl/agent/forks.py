@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How long a fork waits at most, for a change in flight and then for the agent's thread.
 BOUND_S: Final = 1.0
+#: How a shell tells of a program that SIGINT ended.
+_INTERRUPTED: Final = 130
 
 
 class Forks:
@@ -140,26 +142,38 @@ def _guarded(work: Callable[[], object], purpose: str) -> None:
 
 
 def _chain_uwsgi(uwsgi: Any, hook: Callable[[], None]) -> None:
-    """uWSGI forks in C and calls none of Python's hooks by default, but this one."""
+    """uWSGI forks in C and calls none of Python's hooks by default, but this one.
+
+    It prints what a hook raises and goes on, and sets its own signal handlers after it: a worker that is told to end
+    while our hook runs would not hear of it again. So it ends.
+    """
+
+    def ours() -> None:
+        try:
+            hook()
+        except (KeyboardInterrupt, SystemExit):
+            os._exit(_INTERRUPTED)
+
+    ours.of_modctl = True  # type: ignore[attr-defined]  # a mark, so that it is not chained twice
     try:
         # Setting the hook is what this module does when it is imported, so it must have been before we set ours.
         decorators = __import__("uwsgidecorators")
     except Exception:  # noqa: BLE001 - it is optional, and asks uWSGI for things that may not be there
         decorators = None
     if decorators is not None and isinstance(getattr(decorators, "postfork_chain", None), list):
-        if hook not in decorators.postfork_chain:
-            decorators.postfork_chain.append(hook)
+        if not any(getattr(each, "of_modctl", False) for each in decorators.postfork_chain):
+            decorators.postfork_chain.append(ours)
         return
     previous = getattr(uwsgi, "post_fork_hook", None)
     if getattr(previous, "of_modctl", False):
         return
 
     def chained() -> None:
-        hook()
+        ours()
         if callable(previous):
             previous()
 
-    chained.of_modctl = True  # type: ignore[attr-defined]  # a mark, so that it is not chained twice
+    chained.of_modctl = True  # type: ignore[attr-defined]
     uwsgi.post_fork_hook = chained
 
 

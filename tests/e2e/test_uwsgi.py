@@ -91,6 +91,7 @@ def test_every_uwsgi_worker_has_an_agent_and_its_successor_too(running: tuple[Ho
     until(lambda: service.agent_pids() - before, 15.0, what="the agent of the worker's successor", every_s=0.1)
     service.wait_for_agents(host.agents)
     assert until(lambda: fetch(url), 10.0).startswith("hello ")
+    until(lambda: uwsgi.workers_hear(service, WORKERS), 15.0, what="all workers")
     service.stop(signal.SIGTERM, within_s=20.0)
     until(lambda: not processes.mentioning(str(service.state_dir)), 15.0, what="the gateway to leave", every_s=0.2)
 
@@ -103,6 +104,7 @@ def test_without_threads_uwsgi_serves_on_unharmed() -> None:
         until(lambda: fetch(url), 20.0, what=f"an answer of {url}")
         answers = [fetch(url) for _ in range(50)]
         assert all(answer and answer.startswith("hello ") for answer in answers), service.output[-2000:]
+        until(lambda: uwsgi.workers_hear(service, WORKERS), 15.0, what="all workers")
         service.stop(signal.SIGTERM, within_s=20.0)
         until(lambda: not processes.mentioning(str(service.state_dir)), 15.0, what="the end of all", every_s=0.2)
     finally:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from support import processes
+
+if TYPE_CHECKING:
+    from support.services import Service
 
 TOOLS = Path(__file__).resolve().parents[2] / ".tools"
 
@@ -32,3 +39,22 @@ def binary() -> str:
             shutil.rmtree(folder, ignore_errors=True)
             pytest.skip(f"uWSGI cannot be compiled here: {done.stderr.strip().splitlines()[-1:]}")
     return str(program)
+
+
+def workers_hear(service: Service, count: int) -> bool:
+    """Whether there are so many workers, and each has come to where it hears signals.
+
+    uWSGI loses those that come earlier, with or without an agent: the worker stays, and so does its master. SIGHUP is
+    one that workers catch and Python does not.
+    """
+    workers = [pid for pid in service.family() if pid != service.pid and "uwsgi" in processes.command_line(pid)]
+    return len(workers) == count and all(_catches(pid, signal.SIGHUP) for pid in workers)
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    [caught] = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> (number - 1) & 1)

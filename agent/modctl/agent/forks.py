@@ -173,7 +173,7 @@ def _chain_uwsgi(uwsgi: Any, hook: Callable[[], None]) -> None:
         if callable(previous):
             previous()
 
-    chained.of_modctl = True  # type: ignore[attr-defined]
+    chained.of_modctl = True  # type: ignore[attr-defined]  # the same mark
     uwsgi.post_fork_hook = chained
 
 

@@ -129,7 +129,12 @@ agent.start(""",
         1,
     )
     program = DECORATORS + program if decorated else program
-    service, _ = Host("slow-start", program, OPTIONS, agents=0).start(folder, interpreter=uwsgi.binary())
+    # Whoever runs the tests in the background ignores it, and what is ignored is handed down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        service, _ = Host("slow-start", program, OPTIONS, agents=0).start(folder, interpreter=uwsgi.binary())
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         until(lambda: len(list(service.state_dir.glob("starts-*"))) == WORKERS, 20.0, what="workers in the hook")
         service.stop(signal.SIGTERM, within_s=15.0)

@@ -194,8 +194,7 @@ time.sleep(60)
             assert agent.ask(op="describe")
             host._report.with_name(host._report.name + f".go{number}").touch()
             took_s = host.report(number + 1)
-            # With the change, which is before the second is over; after the second, which is before the change is.
-            assert (0.1 < took_s < 0.9) if number == 0 else (0.9 < took_s < 2.2)
+            assert (0.1 < took_s < 0.6) if number == 0 else (0.9 < took_s < 1.6)
             assert agent.frames(change)[-1].body
 
 

@@ -49,6 +49,37 @@ def test_a_holder_that_says_nothing_is_passed_over_and_one_that_does_is_not(file
     assert not third.take(files[:1]), "one passes it over, not all"
 
 
+def test_one_that_is_touched_while_it_is_looked_at_is_respected(
+    files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks may lose the processor in the middle of it, with a hundred others that look too."""
+    holder, other = Turn(10.0), Turn(10.0)
+    assert holder.take(files[:1])
+    look = os.fstat
+
+    def touched(fd: int) -> os.stat_result:
+        time.sleep(0.02)
+        os.utime(fd)
+        return look(fd)
+
+    monkeypatch.setattr(os, "fstat", touched)
+    assert not any(other.take(files[:1]) for _ in range(5))
+
+
+def test_one_that_was_taken_and_not_touched_yet_is_respected(files: list[str]) -> None:
+    """Between the two there is a moment in which the file says when somebody else was here, long ago."""
+    other = Turn(10.0)
+    with open(files[0], "w") as stranger:
+        os.utime(files[0], (time.time() - 60, time.time() - 60))
+        fcntl.flock(stranger, fcntl.LOCK_EX)
+        assert not other.take(files[:1])
+        os.utime(files[0])
+        assert not other.take(files[:1])
+        os.utime(files[0], (time.time() - 60, time.time() - 60))
+        assert not other.take(files[:1])
+        assert other.take(files[:1]), "one that stays silent is passed over"
+
+
 def test_a_lock_of_a_time_to_come_is_no_holder_of_today(files: list[str]) -> None:
     with open(files[0], "w") as stranger:
         fcntl.flock(stranger, fcntl.LOCK_EX)

@@ -316,6 +316,8 @@ def measure(rounds: int = 7, seconds: float = 3.0, apart: bool = False) -> bool:
     from support.services import Service, free_port
 
     first, *others = sorted(os.sched_getaffinity(0))
+    if apart and not others:
+        sys.exit("attackers and gateway need a processor of their own, and there is only one; say measure")
     theirs = set(others) if apart else None
     middle = statistics.median
     unnoticed = True

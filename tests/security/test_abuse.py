@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from support import gateways
 from support.cli import modctl
-from support.services import Service, free_port
 
-from security.attacks import ATTACKS, SERVICE, latencies_ms, under_attack, wait_for
+from security.attacks import ATTACKS, latencies_ms, under_attack
+from security.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.services import Service
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("abuse")]
 
@@ -33,16 +35,8 @@ def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servi
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="mc-") as folder:
         state = Path(folder) / "state"
         state.mkdir(mode=0o700)
-        program = Path(folder) / "host.py"
-        program.write_text(SERVICE)
-        http_port, port = free_port(), free_port()
-        service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state)
-        try:
-            service.wait_for_agents(1, listening=True)
-            wait_for(http_port)
-            yield service, http_port, port
-        finally:
-            service.end()
+        with serving(Path(folder), state) as made:
+            yield made
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -101,16 +95,10 @@ def test_handshakes_that_are_never_ended_keep_nobody_out_and_are_given_up(short_
     modctl("tls", "init", "--dir", folder, state_dir=state_dir)
     modctl("tls", "issue", "shop", "--server", "localhost", "--dir", folder, state_dir=state_dir)
     modctl("tls", "issue", "a", "--role", "admin", "--dir", folder, state_dir=state_dir)
-    program = short_dir / "host.py"
-    program.write_text(SERVICE)
-    http_port, port = free_port(), free_port()
     files = {"CERT": "shop.pem", "KEY": "shop.key", "CLIENT_CA": "ca.pem"}
     environment = {f"MODCTL_TLS_{name}": str(folder / file) for name, file in files.items()}
-    command = [sys.executable, program, str(http_port), str(port)]
-    service = Service(command, state_dir=state_dir, environment=environment)
     attacks = str(sys.modules[under_attack.__module__].__file__)
-    try:
-        service.wait_for_agents(1, listening=True)
+    with serving(short_dir, state_dir, **environment) as (_, _, port):
         pid = gateways.pids(state_dir)[0]
         attacker = subprocess.Popen([sys.executable, attacks, "half_open", str(port), "40"], stdout=subprocess.DEVNULL)
         try:
@@ -124,5 +112,3 @@ def test_handshakes_that_are_never_ended_keep_nobody_out_and_are_given_up(short_
             attacker.kill()
             attacker.wait()
         assert gateways.pids(state_dir) == [pid]
-    finally:
-        service.end()

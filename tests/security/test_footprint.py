@@ -16,7 +16,8 @@ from support.cli import modctl
 from support.services import Service, free_port
 from support.waiting import until
 
-from security.attacks import CALL, PREFACE, SERVICE, SETTINGS, dialled, frame, latencies_ms, literal, wait_for
+from security.attacks import CALL, PREFACE, SERVICE, SETTINGS, dialled, frame, latencies_ms, literal
+from security.serving import serving
 
 if TYPE_CHECKING:
     import socket
@@ -30,16 +31,8 @@ PIECE = frame(9, 0, 1, literal(b"z", b"y" * 15_000))
 
 @pytest.fixture
 def served(short_dir: Path, state_dir: Path) -> Iterator[tuple[Service, int, int]]:
-    program = short_dir / "host.py"
-    program.write_text(SERVICE)
-    http_port, port = free_port(), free_port()
-    service = Service([sys.executable, program, str(http_port), str(port)], state_dir=state_dir)
-    try:
-        service.wait_for_agents(1, listening=True)
-        wait_for(http_port)
-        yield service, http_port, port
-    finally:
-        service.end()
+    with serving(short_dir, state_dir) as made:
+        yield made
 
 
 def fill(connections: int, port: int) -> list[socket.socket]:

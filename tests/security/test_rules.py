@@ -169,6 +169,7 @@ def test_the_doctor_tells_of_a_policy_that_is_broken_and_of_a_port_that_is_taken
     assert any(one["level"] == "problem" and one["cure"] for one in there), "nobody of ours listens there"
     told = "\n".join(one["what"] for one in found)
     assert any(f"{policy}:3" in one["what"] and one["level"] == "problem" and one["cure"] for one in found)
+    assert f"127.0.0.1:{port}" in told
     assert "free" in told, "the cure"
     ran = modctl("evict", "billing.tax", "--all", state_dir=state_dir, expect=7)
     assert "policy" in ran.stderr

@@ -33,6 +33,8 @@ class Turn:
         self._fd: int | None = None
         self._file: tuple[int, int] = (0, 0)
         self._touched_s = 0.0
+        #: When files that others hold had been touched, at the last look.
+        self._seen_ns: dict[str, int] = {}
 
     @property
     def held(self) -> bool:
@@ -59,8 +61,12 @@ class Turn:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            silent_s = time.time() - os.fstat(handle).st_mtime
-            if 0 <= silent_s < respected_s:  # a time to come was touched by no holder of today
+            touched_ns = os.fstat(handle).st_mtime_ns  # before the clock is read: it may be touched in between
+            silent_s = (time.time_ns() - touched_ns) / 1e9
+            # Who has just taken it is about to touch it, so silence counts from the second look on.
+            first = self._seen_ns.get(file) != touched_ns
+            self._seen_ns[file] = touched_ns
+            if silent_s >= 0 and (first or silent_s < respected_s):  # a time to come was touched by no holder of today
                 os.close(handle)
                 return
         except BaseException:
@@ -113,5 +119,6 @@ class Turn:
     def leave(self) -> None:
         """Lets go of it. In a forked child this leaves the parent's alone: it holds the same one."""
         handle, self._fd = self._ours(), None
+        self._seen_ns.clear()
         if handle >= 0:
             os.close(handle)

@@ -40,7 +40,7 @@ def test_code_is_taken_from_where_it_is(code: Any, attached: bytes | None, expec
 @pytest.mark.parametrize(
     "code",
     [[0, 8], [-1, 2], [8, 0], [1, -1], [1 << 70, 1], [0, 1 << 70], [0], [0, 1, 2], [0, "1"], [0, 1.0], [True, 1],
-     {"0": 1}, 3, "no base64"],
+     {"0": 1}, 3, 0, False, "no base64"],
 )  # fmt: skip
 def test_any_other_place_is_refused(code: Any) -> None:
     with pytest.raises(RequestError) as failed:

@@ -31,11 +31,7 @@ def definitions(candidate: object) -> dict[int, str]:
     name = text(namespace.get("__name__"))
     found = {id(candidate): name}
     for key, value in list(namespace.items()):
-        if type(key) is not str or id(type(value)) in _DATA_IDS:
-            continue
-        # Functions are the most; a module's name that is no text is foreign code's.
-        within = value.__module__ if type(value) is types.FunctionType else defined_in(value)
-        if type(within) is str and within == name:
+        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
             found.setdefault(id(value), f"{name}.{key}")
     return found
 

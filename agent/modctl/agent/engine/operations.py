@@ -271,7 +271,7 @@ def _code(value: Any, attached: memoryview) -> bytes:
             return bytes(attached[offset : offset + length])
         raise bad("a module's code is not within what is attached")
     try:
-        return base64.b64decode(value or "", validate=True)
+        return b"" if value is None else base64.b64decode(value, validate=True)
     except (TypeError, ValueError):
         raise bad("a module's code is not base64") from None
 

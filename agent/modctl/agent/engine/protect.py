@@ -131,11 +131,9 @@ class Protector:
             if top_facts is not None and _is_extension(top_facts):
                 return top
             within = f"{top}."
-            # Mostly there is none, and one look in C at all names says so.
-            if within in "\n".join(self._table):
-                for key in [key for key in self._table if key.startswith(within)]:
-                    if _is_extension(inventory.facts_of(key, self._table[key])):
-                        return key
+            for key in [key for key in self._table if key.startswith(within)]:
+                if _is_extension(inventory.facts_of(key, self._table[key])):
+                    return key
         if facts is None or not facts.file:
             return ""
         owner = self._owners.owner_of(facts.origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import sys
 import threading
@@ -63,6 +64,27 @@ def test_a_gateway_has_bounds_and_goes_before_the_service(served: tuple[Service,
     assert resource.prlimit(pid, resource.RLIMIT_DATA) == (most, most)
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     assert score(pid) == min(1000, score(service.pid) + footprint.FIRST_TO_GO) > score(service.pid)
+
+
+def test_no_thread_of_a_gateway_interrupts_the_service(served: tuple[Service, int, int]) -> None:
+    service, _, _ = served
+    [pid] = gateways.pids(service.state_dir)
+    assert modctl("list", state_dir=service.state_dir).code == 0  # whatever threads a call brings are there
+    policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+    assert policies == {os.SCHED_BATCH}
+    assert os.sched_getscheduler(service.pid) == os.SCHED_OTHER, "the service's own is as it was"
+
+
+def test_a_gateway_gives_way_as_much_as_its_service(short_dir: Path, state_dir: Path) -> None:
+    program = short_dir / "host.py"
+    program.write_text("import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n" + SERVICE)
+    service = Service([sys.executable, program, str(free_port()), str(free_port())], state_dir=state_dir)
+    try:
+        service.wait_for_agents(1, listening=True)
+        [pid] = gateways.pids(state_dir)
+        assert {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")} == {os.SCHED_IDLE}
+    finally:
+        service.end()
 
 
 def test_a_service_with_large_stacks_has_a_gateway_all_the_same(short_dir: Path, state_dir: Path) -> None:

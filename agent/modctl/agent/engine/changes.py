@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from modctl.agent import standby
@@ -20,6 +19,7 @@ from modctl.agent.engine.versions import version_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from modctl.agent.engine.anew import Anew
     from modctl.agent.engine.holding import Prepared
     from modctl.agent.engine.live.changing import Patching
     from modctl.agent.engine.memory import Memory
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: How long a commit waits for imports in flight of the entries of concern.
 COMMIT_TIMEOUT_S: Final = 5.0
-#: What brings modules in anew: a process in which all is changed in place never loads it.
-_ANEW: Final = "modctl.agent.engine.anew"
 
 
 class Changes:
@@ -53,6 +51,8 @@ class Changes:
         self._hold: Callable[[Prepared], None] | None = None
         self._request: ChangeRequest | None = None
         self.patching: Patching | None = None
+        #: A process in which all is changed in place never loads it.
+        self._anew: type[Anew] | None = None
 
     def run(self, request: ChangeRequest) -> dict[str, Any]:
         """Makes a change; returns the fields of ChangeResult but the request's id and duration."""
@@ -77,11 +77,14 @@ class Changes:
             return self.undo(undo, request)
         if patching.is_asked_for(request):
             return patching.change(self, request)
-        if _ANEW not in sys.modules:
-            standby.before_waiting()  # a dozen files are imported now
+        return (self._anew or self._load_anew())(self).run(request)
+
+    def _load_anew(self) -> type[Anew]:
+        standby.before_waiting()  # a dozen files are imported now
         from modctl.agent.engine.anew import Anew
 
-        return Anew(self).run(request)
+        self._anew = Anew
+        return Anew
 
     def prepare(self, request: ChangeRequest, hold: Callable[[Prepared], None]) -> dict[str, Any]:
         """Makes a change up to its commit, and hands what would commit it over; returns the fields of ChangeResult.

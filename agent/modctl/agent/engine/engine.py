@@ -18,16 +18,26 @@ from modctl.agent.engine.safe import clean
 from modctl.agent.errors import RequestError
 from modctl.agent.log import WARNING, log
 from modctl.agent.primitives import allocate_lock, get_ident
+from modctl.source.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from modctl.agent.beginning import Starter
     from modctl.agent.engine.changes import Changes
+    from modctl.agent.engine.operations import ChangeRequest
     from modctl.agent.engine.watching import Watch
 
 #: How long a change waits for the one before it, on top of its own time limit.
 _QUEUE_TIMEOUT_S: Final = 30.0
+
+
+class Making(NamedTuple):
+    """What a change needs of modules that are loaded with the first one."""
+
+    parse: Callable[[dict[str, Any]], ChangeRequest]
+    changes: type[Changes]
+    lease_of: Callable[[dict[str, Any]], float]
 
 
 class Engine:
@@ -42,6 +52,8 @@ class Engine:
         self._changing: int | None = None
         self._quiesced_by: int | None = None
         self._changes: Changes | None = None
+        #: What the first change loads, at hand for the others: an import statement asks a lot each time.
+        self._making: Making | None = None
         self._answers: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
             "list_modules": self._list_modules,
             "get_module": self._get_module,
@@ -155,18 +167,13 @@ class Engine:
         Raises:
             RequestError: BAD_REQUEST, or BUSY where another change does not end.
         """
-        if self._changes is None:
-            standby.before_waiting()  # thirty files are imported now
-        from modctl.agent.engine import operations
-        from modctl.agent.engine.changes import Changes
-        from modctl.agent.engine.holding import lease_of
-
+        making = self._making or self._load_making()
         began_ns = time.perf_counter_ns()
         op = request.get("op")
         if op in ("commit", "abandon"):
             return self._end_held(request, began_ns, commits=op == "commit")
-        parsed = operations.parse(request)
-        lease_s = lease_of(request) if op == "prepare" else 0.0
+        parsed = making.parse(request)
+        lease_s = making.lease_of(request) if op == "prepare" else 0.0
         with self._one_at_a_time(parsed.timeout_s):
             memory, asked = self._memory, Asked(parsed.identity, parsed.contents)
             if (kept := memory.answers.get(parsed.request_id, asked)) is not None:
@@ -175,7 +182,7 @@ class Engine:
             if (held := memory.holding.asked(parsed.request_id)) is not None:
                 asked.must_be(held, parsed.request_id)
             if self._changes is None:
-                self._changes = Changes(memory)
+                self._changes = making.changes(memory)
             names = [str(getattr(operation, "name", "")) for operation in parsed.operations]
             _audit_before(parsed.request_id, parsed.identity, names)
             if op == "prepare":
@@ -186,6 +193,15 @@ class Engine:
                 result = self._changes.run(parsed)
             keep = not parsed.dry_run and op != "prepare"
             return self._answered(result, parsed.request_id, asked, names, began_ns, keep=keep)
+
+    def _load_making(self) -> Making:
+        standby.before_waiting()  # thirty files are imported now
+        from modctl.agent.engine import operations
+        from modctl.agent.engine.changes import Changes
+        from modctl.agent.engine.holding import lease_of
+
+        making = self._making = Making(operations.parse, Changes, lease_of)
+        return making
 
     def _end_held(self, request: dict[str, Any], began_ns: int, *, commits: bool) -> bytes:
         """Commits or drops what was prepared."""

@@ -42,10 +42,12 @@ def definitions_of(candidates: Iterable[object]) -> list[object]:
     for candidate in candidates:
         namespace = module_dict(candidate)
         if namespace is not None:
-            wanted = definitions(candidate)
-            mine = {id(value): value for value in list(namespace.values()) if id(value) in wanted}
-            mine.pop(id(candidate), None)
-            found += (candidate, *mine.values())
+            name = text(namespace.get("__name__"))
+            mine: dict[int, object] = {id(candidate): candidate}
+            for key, value in list(namespace.items()):
+                if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
+                    mine[id(value)] = value
+            found += mine.values()
     return found
 
 

@@ -33,6 +33,9 @@ CORE: Final = frozenset(
 )
 
 
+_BUILTIN: Final = frozenset(sys.builtin_module_names)
+
+
 class Protection(NamedTuple):
     """Why an entry is protected.
 
@@ -87,7 +90,7 @@ class Protector:
         if facts is not None and facts.kind in (inventory.BUILTIN, inventory.FROZEN, inventory.EXTENSION):
             kind = facts.kind.rpartition("_")[2].lower()
             return Protection(kind, f"{name} is a {kind} module, C code keeps hold of it; {_OVERRIDE}")
-        if top in CORE or name in sys.builtin_module_names:
+        if top in CORE or name in _BUILTIN:
             return Protection("stdlib-core", f"{top} is part of the core of the standard library; {_OVERRIDE}")
         if top in sys.stdlib_module_names and facts is not None and name in self._imported_by_modctl():
             return Protection("used-by-modctl", f"the agent itself stands on {name}; {_OVERRIDE}")
@@ -126,10 +129,10 @@ class Protector:
         top_facts = facts
         if name != top:
             top_facts = None if top_candidate is None else inventory.facts_of(top, top_candidate)
+        if top_facts is not None and _is_extension(top_facts):
+            return top
         # A PEP 420 top is shared by distributions that have nothing to do with each other.
-        if top_facts is None or top_facts.kind != inventory.NAMESPACE:
-            if top_facts is not None and _is_extension(top_facts):
-                return top
+        if top_facts is None or not (top_facts.kind == inventory.NAMESPACE or _is_single(top_facts)):
             within = f"{top}."
             for key in [key for key in self._table if key.startswith(within)]:
                 if _is_extension(inventory.facts_of(key, self._table[key])):
@@ -213,6 +216,11 @@ class Distributions:
                     continue  # an installer that keeps no record: the rule by package name is left
             self._records[folder] = records
         return records
+
+
+def _is_single(facts: inventory.Facts) -> bool:
+    """Whether it is a module of one file: there is nothing below it, and a walk over all names is spared."""
+    return facts.kind in (inventory.SOURCE, inventory.INJECTED) and not facts.package
 
 
 def _is_extension(facts: inventory.Facts) -> bool:

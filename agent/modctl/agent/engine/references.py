@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import types
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,12 +33,10 @@ def held_elsewhere(candidates: Sequence[object], ours: Iterable[object]) -> bool
     parted = [each for each in counted if type(each) is not types.FunctionType]
     containers = [candidates, *ours, *chain.from_iterable(map(_own_parts, parted)), parted]
     ids = set(map(id, counted))
-    known: dict[int, int] = {}
-    for identity in filter(ids.__contains__, list(map(id, gc.get_referents(*containers)))):
-        known[identity] = known.get(identity, 0) + 1
+    known = Counter(filter(ids.__contains__, list(map(id, gc.get_referents(*containers)))))
     del containers
     counts = _counts(counted)
-    return counts != [_COUNT_IN_LIST + known.get(id(each), 0) for each in counted]
+    return counts != [_COUNT_IN_LIST + known[id(each)] for each in counted]
 
 
 def _counts(candidates: list[Any]) -> list[int]:

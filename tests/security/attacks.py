@@ -1,6 +1,6 @@
 """What can be thrown at a TCP address of a gateway. Each attack goes on until its time is over; plain sockets, no gRPC.
 
-python attacks.py NAME PORT SECONDS      attacks
+python attacks.py NAME PORT SECONDS [SOURCE]  attacks, from that address of this machine
 python attacks.py measure [ROUNDS [S]]   starts a service, attacks it, prints its p99 against that of quiet times
 python attacks.py apart [ROUNDS [S]]     the same where attackers and gateway have processors of their own
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A p99 within this factor of that of quiet times.
 UNNOTICED = 1.2
+#: Where attacks come from; None is wherever the system says.
+SOURCE: tuple[str, int] | None = None
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 
@@ -61,7 +63,7 @@ CALL = (
 
 def dialled(port: int) -> socket.socket:
     """A connection."""
-    made = socket.create_connection(("127.0.0.1", port), 5)
+    made = socket.create_connection(("127.0.0.1", port), 5, SOURCE)
     made.settimeout(2)
     return made
 
@@ -369,4 +371,5 @@ if __name__ == "__main__":
     elif sys.argv[1] == "sink":
         sink(int(sys.argv[2]))
     else:
+        SOURCE = (sys.argv[4], 0) if sys.argv[4:] else None
         print(ATTACKS[sys.argv[1]](int(sys.argv[2]), time.monotonic() + float(sys.argv[3])))

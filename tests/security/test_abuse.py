@@ -36,7 +36,13 @@ def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Servi
         state = Path(folder) / "state"
         state.mkdir(mode=0o700)
         with serving(Path(folder), state) as made:
+            let_attackers_in(state, made[2])
             yield made
+
+
+def let_attackers_in(state_dir: Path, port: int, *how: str | Path, host: str = "127.0.0.1") -> None:
+    """Connections from an address where somebody was let in are all taken: so that attacks come in full."""
+    modctl("list", "sys", *how, "-H", f"{host}:{port}", state_dir=state_dir)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -100,10 +106,11 @@ def test_handshakes_that_are_never_ended_keep_nobody_out_and_are_given_up(short_
     attacks = str(sys.modules[under_attack.__module__].__file__)
     with serving(short_dir, state_dir, **environment) as (_, _, port):
         pid = gateways.pids(state_dir)[0]
+        ours = ("--cacert", folder / "ca.pem", "--cert", folder / "a.pem", "--key", folder / "a.key")
+        let_attackers_in(state_dir, port, *ours, host="localhost")
         attacker = subprocess.Popen([sys.executable, attacks, "half_open", str(port), "40"], stdout=subprocess.DEVNULL)
         try:
             until(lambda: len(os.listdir(f"/proc/{pid}/fd")) > 250, 15, what="three hundred handshakes")
-            ours = ("--cacert", folder / "ca.pem", "--cert", folder / "a.pem", "--key", folder / "a.key")
             modctl("list", "sys", *ours, "-H", f"localhost:{port}", state_dir=state_dir)
             # Given up after ten seconds, though the other side holds on for forty.
             until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 100, 25, what="their end")

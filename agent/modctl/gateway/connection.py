@@ -40,6 +40,9 @@ class Owner(Protocol):
     def connection_opened(self, connection: AgentConnection) -> None:
         """A peer of the same user is there."""
 
+    def heard(self) -> None:
+        """A process has said something."""
+
     def hello_received(self, connection: AgentConnection, hello: dict[str, Any]) -> None:
         """It says who it is; may raise CallFailure to refuse it."""
 
@@ -175,6 +178,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Takes bytes apart; a peer that breaks the protocol loses this connection and nothing else."""
         if not self._opened:
             return
+        self._owner.heard()
         try:
             for frame in self._decoder.feed(self._buffer[:nbytes]):
                 self._take(frame)

@@ -29,6 +29,7 @@ from modctl.gateway.phase_service import PhaseService
 from modctl.gateway.presence import ConnectedProcess, Presence
 from modctl.gateway.rpc import Endpoint
 from modctl.gateway.security import Security
+from modctl.gateway.strangers import Strangers
 from modctl.gateway.telemetry import Telemetry
 from modctl.local import places
 from modctl.v1 import process_pb2
@@ -85,7 +86,8 @@ class Gateway:
         }
         services[health.SERVICE] = HealthService(self._presence, services).methods()
         self._telemetry = Telemetry(service, self._version, self._presence.all)
-        self._endpoint = Endpoint(services, self._presence, self._security.guard, self._telemetry)
+        self.strangers = Strangers(lambda: self._listeners.ports(), lambda: self._addresses_changed())
+        self._endpoint = Endpoint(services, self._presence, self._security.guard, self._telemetry, self.strangers)
         self._local = LocalListener(
             claim.place(places.GATEWAY_SOCKET), claim.bindable(places.GATEWAY_SOCKET), self._endpoint
         )
@@ -181,6 +183,10 @@ class Gateway:
         assert self._life is not None
         self._life.connected()
 
+    def heard(self) -> None:
+        """Somebody known is served."""
+        self.strangers.heard()
+
     def hello_received(self, connection: AgentConnection, hello: dict[str, Any]) -> None:
         """Takes a process in, serves what it asks for, then welcomes it."""
         process = self._presence.join(connection, hello)
@@ -243,11 +249,13 @@ class Gateway:
 
     def _warnings_of(self, process: ConnectedProcess) -> list[str]:
         own = self._own_warnings.get(process, ())
-        return [*self._security.warnings(), *self._listeners.warnings(process.listen), *own]
+        listeners = self._listeners.warnings(process.listen)
+        return [*self._security.warnings(), *listeners, *self.strangers.warnings, *own]
 
     def _warnings(self) -> list[str]:
         own = (warning for warnings in self._own_warnings.values() for warning in warnings)
-        return [*self._security.warnings(), *self._listeners.warnings(), *dict.fromkeys(own)]
+        listeners = self._listeners.warnings()
+        return [*self._security.warnings(), *listeners, *self.strangers.warnings, *dict.fromkeys(own)]
 
     def _write_info(self) -> None:
         try:

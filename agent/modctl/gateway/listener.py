@@ -49,6 +49,7 @@ class Listener:
 
     Attributes:
         address: where it is served, with the port that it really has.
+        port: that port; 0 where it is no TCP address, or not yet served.
         insecure: whether anybody who reaches the address is let in.
     """
 
@@ -58,6 +59,7 @@ class Listener:
         self._endpoint = endpoint
         self._server: grpc.aio.Server | None = None
         self.address = ""
+        self.port = 0
         self.insecure = False
         #: Connections at once, more are hung up on; 0 is no limit.
         self.max_connections = 0
@@ -86,7 +88,7 @@ class Listener:
         if not port:
             await server.stop(None)
             raise ListenError(self._bound, "it cannot be bound", "free it, or choose another; it is tried again")
-        self.address = self._named(port)
+        self.address, self.port = self._named(port), port
         await server.start()
         self._server = server
         if self.max_connections and doorkeeper.is_needed():

@@ -75,6 +75,10 @@ class Listeners:
         wanted = self._open if specs is None else [spec for spec in specs if spec in self._open]
         return [self._local.address, *(self._open[spec].address for spec in wanted)]
 
+    def ports(self) -> list[int]:
+        """The TCP ports that are served."""
+        return [listener.port for listener in self._open.values()]
+
     def warnings(self, specs: list[str] | None = None) -> list[str]:
         """What is not well, in words; with specs, only with these."""
         found: list[str] = []

@@ -95,9 +95,10 @@ def _serve(claim: Claim, service: str, grace_s: float) -> int:
             loop.add_signal_handler(number, gateway.drain, f"signal {number.name}")
         loop.add_signal_handler(signal.SIGUSR1, gateway.freezer.freeze, "by a signal to the gateway")
         loop.add_signal_handler(signal.SIGUSR2, gateway.freezer.thaw, "by a signal to the gateway")
-        keeping = asyncio.ensure_future(footprint.keep_small())
+        keeping = [asyncio.ensure_future(each) for each in (footprint.keep_small(), gateway.strangers.keep())]
         await gateway.run(_settle)
-        keeping.cancel()
+        for each in keeping:
+            each.cancel()
 
     asyncio.run(live())
     # Threads that wait for a disk that hangs would hold the interpreter's end for ever.

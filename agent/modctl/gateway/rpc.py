@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from modctl.gateway.guard import Guard
     from modctl.gateway.listener import Listener
+    from modctl.gateway.policy.callers import Caller
     from modctl.gateway.presence import ConnectedProcess, Presence
+    from modctl.gateway.strangers import Strangers
     from modctl.gateway.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
@@ -206,15 +208,22 @@ class Endpoint:
         services: full service name to its methods by name.
         presence: who is connected.
         guard: says who may do what, and keeps the record.
+        strangers: hears who is none.
     """
 
     def __init__(
-        self, services: dict[str, dict[str, Method]], presence: Presence, guard: Guard, telemetry: Telemetry
+        self,
+        services: dict[str, dict[str, Method]],
+        presence: Presence,
+        guard: Guard,
+        telemetry: Telemetry,
+        strangers: Strangers,
     ) -> None:
         self._services = services
         self._telemetry = telemetry
         self._presence = presence
         self._guard = guard
+        self._strangers = strangers
         self._admission = Admission()
 
     def handlers(self, listener: Listener) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
@@ -253,6 +262,17 @@ class Endpoint:
         self, listener: Listener, name: str, method: Method, data: bytes, context: Context
     ) -> bytes | None:
         caller = None if method.open else listener.caller(context)
+        if caller is None:  # a health check, of anybody
+            return await self._admitted(None, name, method, data, context)
+        self._strangers.begin(caller.address, watches=method.watches)
+        try:
+            return await self._admitted(caller, name, method, data, context)
+        finally:
+            self._strangers.end(watches=method.watches)
+
+    async def _admitted(
+        self, caller: Caller | None, name: str, method: Method, data: bytes, context: Context
+    ) -> bytes | None:
         self._admission.enter(watches=method.watches)
         try:
             call = Call(method, context, self._presence, caller.identity if caller else "anonymous")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from modctl.client import Fleet
+from modctl.client import Fleet, returning
 from support import gateways
 from support.services import Service
 from support.waiting import until
@@ -102,3 +103,26 @@ def test_a_socket_that_nobody_serves_any_more_is_nobodys_failure(
         for result in (fleet.list("sys"), fleet.inject("pushed", source="X = 1", replace=True)):
             assert [row.pid for row in result.rows] == [start[0].pid]
             assert not result.failed
+
+
+@pytest.mark.parametrize(("deadline_s", "again"), [(returning.BACK_S / 2, False), (60.0, True)])
+def test_nobody_is_looked_for_again_beyond_the_deadline(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, deadline_s: float, again: bool
+) -> None:
+    """A socket that nobody serves is tried once more, a moment later: where there is a moment."""
+    monkeypatch.setenv("MODCTL_STATE_DIR", str(state_dir))
+    folder = state_dir / "gone-00000000"
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "gateway.sock"))
+    waited_s: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited_s.append(seconds)
+        await real(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with Fleet.connect(timeout_s=10, deadline_s=deadline_s) as fleet:
+        assert not fleet.agents().rows
+    assert (returning.BACK_S in waited_s) == again

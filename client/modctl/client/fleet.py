@@ -306,7 +306,11 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         ]
 
     async def _fan_out(
-        self, ask: Callable[[Target], Awaitable[Rows]], changes: bool, surveyed: bool = False, second: bool = False
+        self,
+        ask: Callable[[Target], Awaitable[Rows]],
+        changes: bool,
+        surveyed: bool = False,
+        first_s: float | None = None,
     ) -> FleetResult[Any]:
         """Asks every target at once.
 
@@ -314,11 +318,15 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             ask: makes the rows of one.
             changes: whether it asks for a change: then those asked are waited for, whatever happens.
             surveyed: whether it is known who is there: who was away has been looked for then.
-            second: whether this is a second look, because nobody was there at all.
+            first_s: when it was first asked, of a second look because nobody was there at all.
         """
         targets = await self.resolve()
         settings = self.settings
-        deadline_s = None if settings.deadline_s is None else time.monotonic() + settings.deadline_s
+        began_s = time.monotonic() if first_s is None else first_s
+        deadline_s = None if settings.deadline_s is None else began_s + settings.deadline_s
+
+        def too_late() -> bool:
+            return deadline_s is not None and time.monotonic() + returning.BACK_S > deadline_s
 
         async def ask_and_close(target: Target) -> Rows:
             async with self.speaking_to(target):
@@ -332,8 +340,7 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
         rows, skipped, cut, unasked = await ask_all(targets)
         for look in range(0 if surveyed or not self._looks_again else returning.LOOKS):
             lost = returning.lost(targets, rows, look, everybody=settings.process == "all" and not settings.labels)
-            late = deadline_s is not None and time.monotonic() + returning.BACK_S > deadline_s
-            if not lost or len(lost) == len(targets) or late or self.stop.is_set():
+            if not lost or len(lost) == len(targets) or too_late() or self.stop.is_set():
                 break
             await asyncio.sleep(returning.BACK_S)
             again = await ask_all(lost)
@@ -349,9 +356,9 @@ class AsyncFleet(ReadVerbs, ChangeVerbs):
             # Sockets and nobody behind them: old ones, or a gateway that died this moment and is about to be back.
             self._whom.forget()
             await self.dialer.close_unheld()
-            if not second:
+            if first_s is None and not too_late() and not self.stop.is_set():
                 await asyncio.sleep(returning.BACK_S)
-                return await self._fan_out(ask, changes, surveyed, second=True)
+                return await self._fan_out(ask, changes, surveyed, began_s)
         return FleetResult(reached, len(targets), [target.label for target in skipped])
 
     def _reached(self, targets: Sequence[Target], rows: Sequence[Row[Any]]) -> Rows:

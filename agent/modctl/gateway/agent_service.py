@@ -17,7 +17,7 @@ from modctl.gateway.rpc import Call, Method
 from modctl.v1 import agent_service_pb2, process_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from modctl.gateway.presence import ConnectedProcess, Presence
 
@@ -45,7 +45,7 @@ class AgentService:
         presence: Presence,
         warnings: Callable[[], list[str]],
         addresses: Callable[[], list[str]],
-        complete: Callable[[ConnectedProcess], process_pb2.Process],
+        complete: Callable[[Sequence[ConnectedProcess]], list[process_pb2.Process]],
     ) -> None:
         self._service = service
         self._version = version
@@ -89,21 +89,21 @@ class AgentService:
         """Who is there, as they describe themselves now; a process that hangs is shown as it last said it was."""
         here = self._presence.all()
         if request.as_known:  # who only counts whom a change will reach need not wake them all
-            known = map(self._complete, here)
-            await call.write(agent_service_pb2.ListProcessesResponse(processes=known).SerializeToString())
+            known = agent_service_pb2.ListProcessesResponse(processes=self._complete(here))
+            await call.write(known.SerializeToString())
             return
         deadline_s = asyncio.get_running_loop().time() + DESCRIBE_S
         if call.deadline_s is not None:
             deadline_s = min(deadline_s, call.deadline_s)
         silent = await asyncio.gather(*(self._describe(process, deadline_s) for process in here))
-        processes = []
-        for process, silence in zip(here, silent, strict=True):
-            if self._presence.of(process.connection) is not process:
-                continue  # it left meanwhile
-            facts = self._complete(process)
+        still = [(one, silence) for one, silence in zip(here, silent, strict=True) if self._is_here(one)]
+        processes = self._complete([one for one, _ in still])
+        for facts, (_, silence) in zip(processes, still, strict=True):
             facts.warnings.extend(silence)
-            processes.append(facts)
         await call.write(agent_service_pb2.ListProcessesResponse(processes=processes).SerializeToString())
+
+    def _is_here(self, process: ConnectedProcess) -> bool:
+        return self._presence.of(process.connection) is process
 
     async def _describe(self, process: ConnectedProcess, deadline_s: float) -> list[str]:
         try:
@@ -134,6 +134,6 @@ class AgentService:
             if not isinstance(told, dict):
                 raise bad_answer("a process was expected")
             self._presence.take_facts(process, told)
-            await call.write(call.result(process, state=self._complete(process)))
+            await call.write(call.result(process, state=self._complete([process])[0]))
 
         await call.ask(call.chosen(), each)

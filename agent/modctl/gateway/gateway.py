@@ -35,7 +35,7 @@ from modctl.local import places
 from modctl.v1 import process_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from modctl.gateway.claim import Claim
     from modctl.gateway.freezer import Freezer
@@ -220,7 +220,7 @@ class Gateway:
             {
                 "gateway_pid": os.getpid(),
                 "addresses": self._listeners.addresses(process.listen),
-                "warnings": self._warnings_of(process),
+                "warnings": self._warnings_of(process, self._security.warnings()),
                 "short_updates": True,
             }
         )
@@ -236,21 +236,24 @@ class Gateway:
         for process in self._presence.all():
             self._tell(process)
 
-    def _complete(self, process: ConnectedProcess) -> process_pb2.Process:
-        """A process's facts, with what only the gateway knows."""
-        facts = process_pb2.Process()
-        facts.CopyFrom(process.facts)
-        facts.ClearField("warnings")
-        facts.ClearField("addresses")
-        facts.addresses.extend(self._listeners.addresses(process.listen))
-        facts.warnings.extend(self._warnings_of(process))
-        facts.insecure = self._listeners.insecure(process.listen)
-        return facts
+    def _complete(self, processes: Sequence[ConnectedProcess]) -> list[process_pb2.Process]:
+        """Processes' facts, with what only the gateway knows."""
+        shared = self._security.warnings()  # which looks at files
+        completed = []
+        for process in processes:
+            facts = process_pb2.Process()
+            facts.CopyFrom(process.facts)
+            facts.ClearField("warnings")
+            facts.ClearField("addresses")
+            facts.addresses.extend(self._listeners.addresses(process.listen))
+            facts.warnings.extend(self._warnings_of(process, shared))
+            facts.insecure = self._listeners.insecure(process.listen)
+            completed.append(facts)
+        return completed
 
-    def _warnings_of(self, process: ConnectedProcess) -> list[str]:
+    def _warnings_of(self, process: ConnectedProcess, shared: list[str]) -> list[str]:
         own = self._own_warnings.get(process, ())
-        listeners = self._listeners.warnings(process.listen)
-        return [*self._security.warnings(), *listeners, *self.strangers.warnings, *own]
+        return [*shared, *self._listeners.warnings(process.listen), *self.strangers.warnings, *own]
 
     def _warnings(self) -> list[str]:
         own = (warning for warnings in self._own_warnings.values() for warning in warnings)

@@ -2,7 +2,7 @@
 
     main        the process: lock, socket, log, then everything else
     footprint   what the process may take from the machine
-    strangers, turnstile   what who has not said who he is may take of it, and how he is held to that
+    strangers, turnstile, own_sockets   what who has not said who he is may take of it, and how he is held to that
     gateway     the object: presence, listeners, services, life
     claim       gateway.lock, agent.sock, gateway.json: what makes this gateway the one of its instance
     life        when to leave

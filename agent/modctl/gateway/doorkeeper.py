@@ -1,8 +1,8 @@
 """Hangs up on connections beyond a limit where grpcio cannot: before 1.63 its servers know none.
 
-grpc accepts by itself and tells nobody, so what it has accepted is looked for among our own descriptors: /proc has
-them, a copy of one says which port it belongs to, and shutting the copy down ends the connection for both. The oldest
-stay. grpc sees an end like any other.
+grpc accepts by itself and tells nobody, so what it has accepted is looked for among our own descriptors (see
+own_sockets). Shutting the copy of one down ends the connection for both. The oldest stay. grpc sees an end like any
+other.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from modctl.gateway import own_sockets
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -61,10 +62,8 @@ class Doorkeeper:
         with contextlib.ExitStack() as copies:
             # By the kernel's number: one of the names may be a copy of another by the time we come to it.
             ours: dict[int, socket.socket] = {}
-            for name in names:
-                connection = self._connection(int(name))
-                if connection is not None:
-                    ours[os.fstat(connection.fileno()).st_ino] = copies.enter_context(connection)
+            for connection in own_sockets.connected(self._port, names):
+                ours[os.fstat(connection.fileno()).st_ino] = copies.enter_context(connection)
             # The numbers grow on each processor for itself, a thousand at a time: they tell no order between two.
             seen = [number for number in self._seen if number in ours]
             self._seen = seen + sorted(ours.keys() - set(seen))
@@ -72,24 +71,3 @@ class Doorkeeper:
                 with contextlib.suppress(OSError):  # the other side was faster
                     ours[number].shutdown(socket.SHUT_RDWR)
         return max(0, len(ours) - self._most)
-
-    def _connection(self, fd: int) -> socket.socket | None:
-        """A copy of the descriptor, where it is a connection to the port: what it is cannot change while we look."""
-        try:
-            copied = os.dup(fd)
-        except OSError:  # gone meanwhile
-            return None
-        try:
-            copy = socket.socket(fileno=copied)
-        except OSError:  # no socket
-            os.close(copied)
-            return None
-        try:
-            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
-                listening = copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if not listening and copy.getsockname()[1] == self._port and copy.getpeername():
-                    return copy
-        except OSError:  # not connected any more
-            pass
-        copy.close()
-        return None

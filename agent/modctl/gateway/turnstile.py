@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from modctl.gateway import own_sockets
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
     IPAddress = IPv4Address | IPv6Address
@@ -56,19 +57,18 @@ def turn(level: int, ports: Iterable[int], known: Iterable[IPAddress]) -> int:
         ports: the ports.
         known: addresses from which every connection is taken.
     """
-    wanted, done = frozenset(ports), 0
     instructions = b"".join(struct.pack("=HBBI", *each) for each in program(level, known))
-    for listening in _listening(wanted):
-        with contextlib.suppress(OSError):
-            if level:
-                kept = ctypes.create_string_buffer(instructions, len(instructions))
-                count = len(instructions) // 8
-                listening.setsockopt(
-                    socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(kept))
-                )
-            else:
-                listening.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-            done += 1
+    kept = ctypes.create_string_buffer(instructions, len(instructions))
+    attached = struct.pack("@HP", len(instructions) // 8, ctypes.addressof(kept))
+    done = 0
+    with contextlib.suppress(OSError):  # no /proc
+        for each in own_sockets.listening(frozenset(ports)):
+            with contextlib.suppress(OSError):
+                if level:
+                    each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+                else:
+                    each.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+                done += 1
     return done
 
 
@@ -102,29 +102,3 @@ def program(level: int, known: Iterable[IPAddress]) -> list[Instruction]:
         _TAKE,
         _DROP,
     ]
-
-
-def _listening(ports: frozenset[int]) -> Iterator[socket.socket]:
-    """Copies of our sockets that listen there, each closed when the next is asked for."""
-    try:
-        names = os.listdir("/proc/self/fd")
-    except OSError:
-        return
-    for name in names:
-        try:
-            copied = os.dup(int(name))
-        except OSError:  # gone meanwhile
-            continue
-        try:
-            copy = socket.socket(fileno=copied)
-        except OSError:  # no socket
-            os.close(copied)
-            continue
-        with copy, contextlib.suppress(OSError):
-            if (
-                copy.family in (socket.AF_INET, socket.AF_INET6)
-                and copy.type == socket.SOCK_STREAM
-                and copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                and copy.getsockname()[1] in ports
-            ):
-                yield copy

@@ -84,6 +84,13 @@ def test_a_distribution_with_a_loaded_extension_module_is_protected_as_a_whole(w
             "fast.api": "extension-distribution", "fastyaml": "extension-distribution", "_fastyaml": "extension",
             "fast.core": "extension"}
         applied(evict("pure"), evict("shared.plain"))
+        # What stands for a package, or is not there, may have C code below all the same.
+        sys.modules["lazy"] = type("Lazy", (), {"__path__": [site]})()
+        fake("lazy.core", site + "/lazy/core.so", extension)
+        fake("gone.core", site + "/gone/core.so", extension)
+        result = change(inject("lazy", "", replace=True), inject("gone", "x = 1\\n"), inject("alone", "x = 1\\n"))
+        told = {each["name"]: each["refusal"]["rule"] for each in result["modules"] if "refusal" in each}
+        assert told == {"lazy": "extension-distribution", "gone": "extension-distribution"}
         """
     )
 

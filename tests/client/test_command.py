@@ -607,6 +607,22 @@ def test_a_closed_pipe_is_quiet(shop: FakeServer, form: str) -> None:
         assert listing.wait(60) == 141
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("verb", ["version", "--help"])
+def test_a_full_disk_is_said_in_a_line_and_not_passed_over(verb: str) -> None:
+    with open("/dev/full", "wb") as full:
+        told = subprocess.run([*MODCTL, verb], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert told.returncode == 120
+    assert "mistake" not in told.stderr
+    assert len(told.stderr.splitlines()) <= 1
+
+
+def test_without_any_output_it_works_all_the_same(shop: FakeServer) -> None:
+    closed = subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *MODCTL, "evict", "a", "-H", shop.address], check=False)
+    assert closed.returncode == 0
+    assert [name for name, *_ in shop.asked].count("EvictModules") == 1
+
+
 def test_a_mistake_of_ours_is_70_and_shows_itself(run: Run, shop: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modctl.client.requests.list_modules", lambda *_: 1 / 0)
     code, _, err = run("list", "-H", shop.address)

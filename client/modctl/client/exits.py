@@ -18,6 +18,8 @@ DENIED = 7
 DEADLINE = 8
 NO_TARGET = 9
 INTERNAL = 70
+#: What Python ends with where its output could not be written.
+OUTPUT_LOST = 120
 INTERRUPTED = 130
 #: What a shell says of a program that wrote into a closed pipe.
 BROKEN_PIPE = 141

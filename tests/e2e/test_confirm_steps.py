@@ -67,6 +67,12 @@ def changed(state_dir: Path, *arguments: str) -> None:
     assert running.returncode == 0, out[:3000] + err
 
 
+def changed_and_said(folder: Path, state_dir: Path, *arguments: str) -> None:
+    """The service says what it runs each 20 ms, and what it said last is still there when the change is answered."""
+    changed(state_dir, *arguments)
+    until(lambda: said(folder) == "new new", 30, what="the new code to run")
+
+
 def kill(victim: str, running: subprocess.Popen[str], state_dir: Path) -> None:
     if victim == "gateway":
         kill_gateway(state_dir)
@@ -154,7 +160,7 @@ def test_who_is_killed_during_the_confirmation_leaves_it_made_or_not_made(
 
 
 def test_it_goes_though_no_gateway_can_be_had_any_more(service: Service, state_dir: Path, short_dir: Path) -> None:
-    changed(state_dir, "reload", "words", "--confirm-within", "2s", "--yes")
+    changed_and_said(short_dir, state_dir, "reload", "words", "--confirm-within", "2s", "--yes")
     state_dir.chmod(0o777)  # no agent uses a directory that others can write to
     try:
         kill_gateway(state_dir)
@@ -168,7 +174,7 @@ def test_it_goes_though_no_gateway_can_be_had_any_more(service: Service, state_d
 def test_a_time_to_live_ends_though_gateway_and_command_are_gone(
     service: Service, state_dir: Path, short_dir: Path
 ) -> None:
-    changed(state_dir, "reload", "words", "--ttl", "8s", "--yes")
+    changed_and_said(short_dir, state_dir, "reload", "words", "--ttl", "8s", "--yes")
     (change,) = revisions(state_dir)
     assert change["expires_at"]
     kill_gateway(state_dir)

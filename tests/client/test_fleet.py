@@ -30,6 +30,7 @@ from modctl.client import (
     UsageError,
     exits,
 )
+from modctl.client.results import Row
 from modctl.v1 import change_pb2, error_pb2, module_service_pb2
 
 from client.fake_server import FakeServer, Refuse, applied, module, process
@@ -37,8 +38,6 @@ from client.fake_server import FakeServer, Refuse, applied, module, process
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from modctl.client.results import Row
 
     Serve = Callable[..., FakeServer]
 
@@ -658,23 +657,26 @@ def test_watching_again_after_the_target_came_back(serve: Serve, short_dir: Path
     address = f"unix:{short_dir}/w.sock"
     server = serve(process(1), address=address)
 
-    async def work() -> list[str]:
-        heard: list[str] = []
+    async def work() -> list[Row[Any]]:
+        heard: list[Row[Any]] = []
         async with AsyncFleet.connect(address) as fleet:
             async for each in fleet.watch():
-                heard.append(each.outcome)  # type: ignore[union-attr]
-                if heard == ["OK"]:
+                assert isinstance(each, Row)
+                heard.append(each)
+                if len(heard) == 1:
                     await asyncio.get_running_loop().run_in_executor(None, server.stop)
                     await asyncio.sleep(0.1)
                     await asyncio.get_running_loop().run_in_executor(None, server.start, address)
-                if heard.count("OK") == 2:
+                if len(heard) > 1 and each.outcome == "OK":
                     break
         return heard
 
     first, *lost, last = asyncio.run(asyncio.wait_for(work(), 60))
-    assert (first, last) == ("OK", "OK")
-    # That it broke, and where it is dialled again before the target is back, that nobody was there.
-    assert lost in (["UNREACHABLE"], ["UNREACHABLE", "UNREACHABLE"])
+    assert (first.outcome, last.outcome) == ("OK", "OK")
+    assert {row.outcome for row in lost} == {"UNREACHABLE"}
+    # Dialled again before the target is back it fails in another way (broken, then nobody there): each is said once.
+    said = [row.error.message for row in lost if row.error is not None]
+    assert len(set(said)) == len(said) == len(lost)
 
 
 # One process

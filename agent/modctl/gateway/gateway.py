@@ -86,7 +86,7 @@ class Gateway:
         }
         services[health.SERVICE] = HealthService(self._presence, services).methods()
         self._telemetry = Telemetry(service, self._version, self._presence.all)
-        self.strangers = Strangers(lambda: self._listeners.ports(), lambda: self._addresses_changed())
+        self.strangers = Strangers(lambda: self._listeners.ports(), self._addresses_changed)
         self._endpoint = Endpoint(services, self._presence, self._security.guard, self._telemetry, self.strangers)
         self._local = LocalListener(
             claim.place(places.GATEWAY_SOCKET), claim.bindable(places.GATEWAY_SOCKET), self._endpoint

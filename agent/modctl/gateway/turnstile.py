@@ -74,17 +74,17 @@ def turn(level: int, ports: Iterable[int], known: Iterable[IPAddress]) -> int:
 
 def program(level: int, known: Iterable[IPAddress]) -> list[Instruction]:
     """The filter: of packets with SYN and without ACK, from addresses that are not known, one in 2 ** level passes."""
-    old: list[Instruction] = []
-    new: list[Instruction] = []
+    ipv4: list[Instruction] = []
+    ipv6: list[Instruction] = []
     for address in known:
         if address.version == 4:
-            old += [(_LD_W_ABS, 0, 0, _NETWORK + _IPV4_SOURCE), (_JEQ_K, 0, 1, int(address)), _TAKE]
+            ipv4 += [(_LD_W_ABS, 0, 0, _NETWORK + _IPV4_SOURCE), (_JEQ_K, 0, 1, int(address)), _TAKE]
             continue
         words = struct.unpack(">4I", address.packed)
         for number, word in enumerate(words):
             left = 2 * (len(words) - number - 1) + 1  # what is left of this address, the verdict with it
-            new += [(_LD_W_ABS, 0, 0, _NETWORK + _IPV6_SOURCE + 4 * number), (_JEQ_K, 0, left, word)]
-        new.append(_TAKE)
+            ipv6 += [(_LD_W_ABS, 0, 0, _NETWORK + _IPV6_SOURCE + 4 * number), (_JEQ_K, 0, left, word)]
+        ipv6.append(_TAKE)
     return [
         (_LD_B_ABS, 0, 0, _FLAGS),
         (_AND_K, 0, 0, _SYN | _ACK),
@@ -93,10 +93,10 @@ def program(level: int, known: Iterable[IPAddress]) -> list[Instruction]:
         (_LD_B_ABS, 0, 0, _NETWORK),
         (_RSH_K, 0, 0, 4),
         (_JEQ_K, 1, 0, 4),
-        (_JA, 0, 0, len(old) + 1),
-        *old,
-        (_JA, 0, 0, len(new)),
-        *new,
+        (_JA, 0, 0, len(ipv4) + 1),
+        *ipv4,
+        (_JA, 0, 0, len(ipv6)),
+        *ipv6,
         (_LD_W_ABS, 0, 0, _RANDOM),
         (_JGE_K, 0, 1, (1 << 32) - (1 << (32 - level)) if level else 0),
         _TAKE,

@@ -92,8 +92,10 @@ def _leave(code: int) -> NoReturn:
 
     try:
         sys.stdout.flush()
-    except OSError:  # nobody reads any more, or the disk is full
-        code = code or exits.OUTPUT_LOST
+    except BrokenPipeError:  # who reads has seen enough
+        code = code or exits.BROKEN_PIPE
+    except OSError as error:
+        code = code or _unwritten(error)
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(code)
@@ -122,7 +124,7 @@ def run(args: Sequence[str] | None = None) -> int:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            return _say(error, exits.OUTPUT_LOST)
+            return _unwritten(error)
         except (KeyboardInterrupt, click.Abort):
             sys.stderr.write("modctl: interrupted\n")
             return exits.INTERRUPTED
@@ -132,6 +134,13 @@ def run(args: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         sys.stderr.write("modctl: this is a mistake in modctl; please report it with the lines above\n")
         return exits.INTERNAL
+
+
+def _unwritten(error: OSError) -> int:
+    from modctl.client import exits
+
+    sys.stderr.write(f"modctl: not everything could be written ({error}); free some room, and look again\n")
+    return exits.OUTPUT_LOST
 
 
 def _say(error: Exception, code: int) -> int:

@@ -30,9 +30,8 @@ def definitions(candidate: object) -> dict[int, str]:
         return {}
     name = text(namespace.get("__name__"))
     found = {id(candidate): name}
-    for key, value in list(namespace.items()):
-        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
-            found.setdefault(id(value), f"{name}.{key}")
+    for key, value in _defined(namespace, name):
+        found.setdefault(id(value), f"{name}.{key}")
     return found
 
 
@@ -42,13 +41,19 @@ def definitions_of(candidates: Iterable[object]) -> list[object]:
     for candidate in candidates:
         namespace = module_dict(candidate)
         if namespace is not None:
-            name = text(namespace.get("__name__"))
             mine: dict[int, object] = {id(candidate): candidate}
-            for key, value in list(namespace.items()):
-                if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name:
-                    mine[id(value)] = value
+            mine.update((id(value), value) for _, value in _defined(namespace, text(namespace.get("__name__"))))
             found += mine.values()
     return found
+
+
+def _defined(namespace: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    """The functions and classes of a namespace that say they were defined in the module of that name."""
+    return [
+        (key, value)
+        for key, value in list(namespace.items())
+        if type(key) is str and id(type(value)) not in _DATA_IDS and defined_in(value) == name
+    ]
 
 
 def defined_in(value: object) -> str:
